@@ -1,0 +1,123 @@
+"""What the core wants done. Plain data: the worker carries it out on a host, a mapper and a vchan."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from guid.core.trusted import CursorName, Geometry, SizeHints, StateFlags, Title, WindowClass, WindowId
+from guiproto.messages import Message
+
+
+@dataclass(frozen=True, slots=True)
+class SendToAgent:
+    """Put this message on the vchan."""
+
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class CreateWindow:
+    window: WindowId
+    geometry: Geometry
+    override_redirect: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DestroyWindow:
+    window: WindowId
+
+
+@dataclass(frozen=True, slots=True)
+class MapWindow:
+    window: WindowId
+    override_redirect: bool
+    transient_for: WindowId | None
+
+
+@dataclass(frozen=True, slots=True)
+class UnmapWindow:
+    window: WindowId
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigureWindow:
+    window: WindowId
+    geometry: Geometry
+
+
+@dataclass(frozen=True, slots=True)
+class AttachBuffer:
+    """Map `refs` (frame numbers if `frames`) and show them as width x height; on failure the session ends.
+
+    Whatever comes of it, the WINDOW_DUMP_ACK that follows is sent after the old buffer is no longer in use.
+    """
+
+    window: WindowId
+    width: int
+    height: int
+    refs: NDArray[np.uint32]
+    frames: bool = False
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DetachBuffer:
+    window: WindowId
+
+
+@dataclass(frozen=True, slots=True)
+class Paint:
+    """`rects`: i32 [n, 4], x, y, width, height, none empty, all inside the window's buffer."""
+
+    window: WindowId
+    rects: NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class SetTitle:
+    window: WindowId
+    title: Title
+
+
+@dataclass(frozen=True, slots=True)
+class SetClass:
+    window: WindowId
+    name: WindowClass
+
+
+@dataclass(frozen=True, slots=True)
+class SetHints:
+    window: WindowId
+    hints: SizeHints
+
+
+@dataclass(frozen=True, slots=True)
+class SetState:
+    window: WindowId
+    set: StateFlags
+    unset: StateFlags
+
+
+@dataclass(frozen=True, slots=True)
+class SetCursor:
+    window: WindowId
+    cursor: CursorName | None
+
+
+@dataclass(frozen=True, slots=True)
+class DockWindow:
+    window: WindowId
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """Tell the user, in one line that holds no text of the AppVM's choice."""
+
+    text: str
+
+
+Command = (
+    SendToAgent | CreateWindow | DestroyWindow | MapWindow | UnmapWindow | ConfigureWindow | AttachBuffer | DetachBuffer
+    | Paint | SetTitle | SetClass | SetHints | SetState | SetCursor | DockWindow | Log
+)  # fmt: skip

@@ -1,0 +1,238 @@
+"""What a display host must do. Only values that the core has validated arrive here.
+
+A host shows windows: each has a *content* rectangle, which mirrors the AppVM's window, and a border of the label's
+colour around it that no call can draw on. All coordinates are pixels; geometry is that of the content in root
+coordinates. A host never blocks on the AppVM and never lets the display server's errors about guest-driven requests out.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.base import MappedPages
+from guid.core.trusted import CursorName, Geometry, Label, SizeHints, StateFlags, Title, WindowClass, WindowId
+
+Rects = NDArray[np.int32]
+"""Rectangles of a window's content: i32 [n, 4] as x, y, width, height, none empty, all inside its buffer."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScreenInfo:
+    """The desktop: its size, and the part of it (`work_area`) that panels leave free."""
+
+    width: int
+    height: int
+    depth: int
+    work_area: Geometry
+
+
+# --- what the user and the window manager do; a host reports it, in order ---
+
+
+@dataclass(frozen=True, slots=True)
+class KeyEvent:
+    """A key over or focused in `window`; x, y are content coordinates; `state` is X's modifier mask before the event."""
+
+    window: WindowId
+    pressed: bool
+    keycode: int
+    x: int
+    y: int
+    state: int
+
+
+@dataclass(frozen=True, slots=True)
+class ButtonEvent:
+    """A pointer button, numbered as X does (4 to 7 are the wheel, 8 and 9 back and forward)."""
+
+    window: WindowId
+    pressed: bool
+    button: int
+    x: int
+    y: int
+    state: int
+
+
+@dataclass(frozen=True, slots=True)
+class MotionEvent:
+    """The pointer moved. A host may leave out all but the last of a burst."""
+
+    window: WindowId
+    x: int
+    y: int
+    state: int
+
+
+@dataclass(frozen=True, slots=True)
+class CrossingEvent:
+    """The pointer entered or left the content; mode and detail are X's."""
+
+    window: WindowId
+    entered: bool
+    x: int
+    y: int
+    state: int
+    mode: int
+    detail: int
+    focus: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FocusEvent:
+    """The window got or lost the keyboard. `keys_down` is the 32-byte XQueryKeymap bitmap when it was got."""
+
+    window: WindowId
+    focused: bool
+    detail: int
+    keys_down: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredEvent:
+    """The content is now there, by whoever's wish."""
+
+    window: WindowId
+    geometry: Geometry
+
+
+@dataclass(frozen=True, slots=True)
+class MappedEvent:
+    """The window manager showed (or, `mapped` False, withdrew) the window on its own."""
+
+    window: WindowId
+    mapped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CloseEvent:
+    """The user asked the window to close."""
+
+    window: WindowId
+
+
+@dataclass(frozen=True, slots=True)
+class StateEvent:
+    """The window manager changed these states of the window."""
+
+    window: WindowId
+    set: StateFlags
+    unset: StateFlags
+
+
+@dataclass(frozen=True, slots=True)
+class ScreenEvent:
+    """The desktop's size or work area changed."""
+
+    screen: ScreenInfo
+
+
+HostEvent = (
+    KeyEvent | ButtonEvent | MotionEvent | CrossingEvent | FocusEvent | ConfiguredEvent | MappedEvent | CloseEvent
+    | StateEvent | ScreenEvent
+)  # fmt: skip
+
+
+class DisplayHost(ABC):
+    """Shows the windows of one AppVM. Calls are queued until `flush`; unknown window ids are the caller's bug."""
+
+    copies: int
+    """CPU copies that the host itself makes of each painted pixel of a mapping with a region, before the display."""
+
+    @abstractmethod
+    def fileno(self) -> int:
+        """Polls readable when `events()` has something. -1 for a host that never has."""
+
+    @abstractmethod
+    def screen(self) -> ScreenInfo:
+        """The desktop as last seen."""
+
+    @abstractmethod
+    def events(self) -> Sequence[HostEvent]:
+        """What happened since the last call, in order; never blocks. Exposures are handled inside the host.
+
+        Raises MachineCannot when the display is gone.
+        """
+
+    @abstractmethod
+    def flush(self) -> None:
+        """Hand everything queued to the display, in one go where possible. May block for as long as the display is slow."""
+
+    @abstractmethod
+    def create(self, window: WindowId, geometry: Geometry, *, override_redirect: bool) -> int:
+        """Make an unmapped window and return the display's own id for it."""
+
+    @abstractmethod
+    def destroy(self, window: WindowId) -> None:
+        """Remove it; its buffer is detached."""
+
+    @abstractmethod
+    def map(self, window: WindowId, *, override_redirect: bool, transient_for: WindowId | None) -> None:
+        """Show it, on top if it is override-redirect."""
+
+    @abstractmethod
+    def unmap(self, window: WindowId) -> None:
+        """Hide it."""
+
+    @abstractmethod
+    def configure(self, window: WindowId, geometry: Geometry) -> None:
+        """Move and resize its content. What the window manager makes of it comes back as ConfiguredEvent."""
+
+    @abstractmethod
+    def attach(self, window: WindowId, pages: MappedPages, width: int, height: int) -> None:
+        """Show `pages` in the window from now on: rows of width * 4 bytes, 0x00RRGGBB little-endian.
+
+        The host does not release `pages`. It may paint from them until the next attach, detach or destroy.
+        Never paints by itself: `paint` follows.
+        """
+
+    @abstractmethod
+    def detach(self, window: WindowId) -> None:
+        """Forget the buffer."""
+
+    @abstractmethod
+    def paint(self, window: WindowId, rects: Rects) -> None:
+        """Bring these parts of the attached buffer to the content; what lies outside the content is clipped."""
+
+    @abstractmethod
+    def set_title(self, window: WindowId, title: Title) -> None:
+        """The title, with the VM's name in front of it if the host was so configured."""
+
+    @abstractmethod
+    def set_class(self, window: WindowId, name: WindowClass) -> None:
+        """WM_CLASS, with the VM's name in front."""
+
+    @abstractmethod
+    def set_hints(self, window: WindowId, hints: SizeHints) -> None:
+        """Size hints of the content; the host adds its border."""
+
+    @abstractmethod
+    def set_state(self, window: WindowId, set_: StateFlags, unset: StateFlags) -> None:
+        """Fullscreen, minimised, demands attention."""
+
+    @abstractmethod
+    def set_cursor(self, window: WindowId, cursor: CursorName | None) -> None:
+        """A cursor of the display's own theme; None is the default one."""
+
+    @abstractmethod
+    def dock(self, window: WindowId) -> None:
+        """Put the window into the notification area, if there is one."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Remove every window and let go of the display."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostConfig:
+    """How one VM's windows are to look."""
+
+    vm_name: str
+    label: Label
+    border_width: int = 3
+    border_managed: bool = True
+    """Whether windows under a window manager's care get our border too (`--border override-redirect` says no)."""
+    title_prefix: bool = True
+    background: int = 0xFFFFFF

@@ -1,0 +1,291 @@
+"""An X connection that survives every X error, passes descriptors, and sends and receives in batches.
+
+python-xlib does the protocol; this module replaces the part of it that moves bytes. Reasons, in order of weight:
+
+- python-xlib 0.33 registers RandR's error classes over the core ones, so that any BadValue raises AttributeError out of
+  an unrelated call, or makes it spin. Here the table is repaired, and errors that nobody waits for go to a handler.
+- It cannot send a file descriptor, which MIT-SHM 1.2 needs. `send_raw` can.
+- Its `flush` may return with requests unsent, it builds its output by quadratic concatenation, and it makes a Python
+  object of every event. Events whose codes are in `raw_events` are delivered as their 32 bytes, in runs.
+
+One thread only: python-xlib's locks are not used.
+"""
+
+import contextlib
+import select
+import socket
+from collections.abc import Callable, Iterator
+from struct import Struct
+from typing import Any, Final, NamedTuple
+
+import Xlib.display
+import Xlib.error
+from Xlib.protocol import request as core_request
+
+from guiproto.errors import MachineCannot
+
+_REPLY: Final = 1
+_GENERIC_EVENT: Final = 35
+_EVENT_BYTES: Final = 32
+_LENGTH: Final = Struct("=I")
+_RECEIVE_BYTES: Final = 256 * 1024
+_OUTPUT_SOFT_LIMIT: Final = 256 * 1024
+
+
+class RawEvents(NamedTuple):
+    """A run of events of one code, 32 bytes each, as the server sent them."""
+
+    code: int
+    data: bytes
+
+
+class Fence(NamedTuple):
+    """Passed when the X server has executed everything that was queued before it."""
+
+    request: Any
+
+    def passed(self) -> bool:
+        """Whether the answer has been read by `XConnection.events` or any call that waits."""
+        return self.request._data is not None or self.request._error is not None
+
+
+class _Wire(Xlib.display._BaseDisplay):
+    """python-xlib's display with its byte moving replaced; see the module docstring."""
+
+    def __init__(self, name: str | None) -> None:
+        self._out = bytearray()
+        self._in = bytearray()
+        self.raw_codes: frozenset[int] = frozenset()
+        super().__init__(name)
+        # python-xlib's own list, under a type that admits both kinds of event.
+        self.queue: list[Any] = self.event_queue
+
+    def send_request(self, request: Any, wait_for_response: bool) -> None:
+        if self.socket_error:
+            raise self.socket_error
+        request._serial = self.request_serial
+        self.request_serial = (self.request_serial + 1) % 65536
+        self._out += request._binary
+        if wait_for_response:
+            self.sent_requests.append(request)
+        if len(self._out) > _OUTPUT_SOFT_LIMIT:
+            self.push()
+
+    def send_raw(self, data: bytes | bytearray | memoryview, requests: int, fds: tuple[int, ...] = ()) -> None:
+        if self.socket_error:
+            raise self.socket_error
+        if fds:
+            self.push()
+            self._wait(writing=True)
+            sent = socket.send_fds(self.socket, [data], list(fds))
+            data = memoryview(data)[sent:]
+        self.request_serial = (self.request_serial + requests) % 65536
+        self._out += data
+        if len(self._out) > _OUTPUT_SOFT_LIMIT:
+            self.push()
+
+    def push(self) -> None:
+        """Send everything; while the server does not take it, receive, so that neither side waits for the other."""
+        out = self._out
+        while out:
+            try:
+                sent = self.socket.send(out, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                self._wait(writing=True)
+                continue
+            except OSError as error:
+                self._fail(str(error))
+            del out[:sent]
+
+    def pull(self, *, block: bool) -> None:
+        """Receive and parse what is there, waiting for something if `block`."""
+        if block:
+            self._wait(writing=False)
+        while True:
+            try:
+                data = self.socket.recv(_RECEIVE_BYTES, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                self._fail(str(error))
+            if not data:
+                self._fail("server closed the connection")
+            self._in += data
+            if len(data) < _RECEIVE_BYTES:
+                break
+        self._parse()
+
+    def send_and_recv(
+        self, flush: bool = False, event: bool = False, request: int | None = None, recv: bool = False
+    ) -> None:
+        """What python-xlib's own code calls to move bytes; `send_recv_lock` is held on entry and free on return."""
+        if request == -1:
+            super().send_and_recv(request=-1)
+            return
+        self.send_recv_lock.release()
+        self.push()
+        if event or request is not None:
+            self.pull(block=True)
+        elif recv:
+            self.pull(block=False)
+
+    def _wait(self, *, writing: bool) -> None:
+        poll = select.poll()
+        poll.register(self.socket, select.POLLIN | (select.POLLOUT if writing else 0))
+        while True:
+            ready = poll.poll()[0][1]
+            if writing and ready & select.POLLIN:
+                self.pull(block=False)
+            if not writing or ready & (select.POLLOUT | select.POLLERR | select.POLLHUP):
+                return
+
+    def _fail(self, why: str) -> None:
+        if not self.socket_error:
+            self.socket_error = Xlib.error.ConnectionClosedError(why)
+        raise self.socket_error
+
+    def _parse(self) -> None:
+        buffer = self._in
+        size = len(buffer)
+        at = 0
+        while size - at >= _EVENT_BYTES:
+            kind = buffer[at]
+            code = kind & 0x7F
+            end = at + _EVENT_BYTES
+            if kind == _REPLY or code == _GENERIC_EVENT:
+                end += 4 * _LENGTH.unpack_from(buffer, at + 4)[0]
+                if end > size:
+                    break
+            elif code in self.raw_codes:
+                while size - end >= _EVENT_BYTES and buffer[end] == kind:
+                    end += _EVENT_BYTES
+                self.queue.append(RawEvents(code, bytes(buffer[at:end])))
+                at = end
+                continue
+            # python-xlib's own parsers take one packet from the front of `data_recv`.
+            self.data_recv = bytes(buffer[at:end])
+            self.recv_packet_len = end - at
+            at = end
+            if kind == 0:
+                self.parse_error_response(-2)
+            elif kind == _REPLY:
+                self.parse_request_response(-2)
+            else:
+                self.parse_event_response(kind)
+            self.recv_packet_len = 0
+        del buffer[:at]
+
+
+class XConnection:
+    """`display` is a python-xlib Display for everything that is not on the frame path.
+
+    `on_error` gets every X error that no reply was waited for with; by default errors are counted in `errors` only.
+    """
+
+    def __init__(self, name: str | None = None, on_error: Callable[[Any], None] | None = None) -> None:
+        """Connect to the display `name` ($DISPLAY if None). Raises MachineCannot if that fails."""
+        self.errors = 0
+        self._on_error = on_error
+        self.display = _open(name)
+        self._wire: Any = self.display.display
+        self._wire.set_error_handler(self._count_error)
+
+    def _count_error(self, error: Any, request: Any) -> None:
+        self.errors += 1
+        if self._on_error is not None:
+            self._on_error(error)
+
+    def fileno(self) -> int:
+        """Readable when the server sent something. What was read already is not announced again: call `events` first."""
+        return int(self._wire.socket.fileno())
+
+    @property
+    def raw_events(self) -> frozenset[int]:
+        """Event codes that `events` delivers as `RawEvents`."""
+        return frozenset(self._wire.raw_codes)
+
+    @raw_events.setter
+    def raw_events(self, codes: frozenset[int]) -> None:
+        self._wire.raw_codes = codes
+
+    def send_raw(self, data: bytes | bytearray | memoryview, requests: int, fds: tuple[int, ...] = ()) -> None:
+        """Queue `requests` finished X requests in order with those of python-xlib. The server gets copies of `fds`."""
+        with _closed_means_machine_cannot():
+            self._wire.send_raw(data, requests, fds)
+
+    def new_id(self) -> int:
+        """A fresh X resource id."""
+        return int(self._wire.allocate_resource_id())
+
+    def free_id(self, resource: int) -> None:
+        """Let the id of a freed resource be used again."""
+        self._wire.free_resource_id(resource)
+
+    def flush(self) -> None:
+        """Send everything queued; waits while the server is slow to read."""
+        with _closed_means_machine_cannot():
+            self._wire.push()
+
+    def fence(self) -> Fence:
+        """Queue a request whose answer tells that all before it is done."""
+        with _closed_means_machine_cannot():
+            return Fence(core_request.GetInputFocus(display=self._wire, defer=True))
+
+    def sync(self) -> None:
+        """Wait until the server has executed everything queued; errors of those requests have been handled then."""
+        with _closed_means_machine_cannot():
+            core_request.GetInputFocus(display=self._wire)
+
+    def events(self) -> Iterator[Any]:
+        """Everything that has arrived: python-xlib events and `RawEvents`, in order. Never waits.
+
+        Raises MachineCannot when the server is gone.
+        """
+        with _closed_means_machine_cannot():
+            self._wire.pull(block=False)
+        queue = self._wire.queue
+        while queue:
+            batch, queue[:] = queue[:], []
+            yield from batch
+
+    def close(self) -> None:
+        """Close the connection; the server frees what belonged to it."""
+        with contextlib.suppress(Exception):
+            self._wire.push()
+        with contextlib.suppress(OSError):
+            self._wire.socket.close()
+
+
+@contextlib.contextmanager
+def _closed_means_machine_cannot() -> Iterator[None]:
+    try:
+        yield
+    except Xlib.error.ConnectionClosedError as error:
+        raise MachineCannot("the X server is gone", str(error)) from None
+
+
+def _open(name: str | None) -> Any:
+    # Xlib.display.Display names its base display class in the middle of its constructor and offers no way in.
+    module: Any = Xlib.display
+    original = module._BaseDisplay
+    module._BaseDisplay = _Wire
+    try:
+        display = Xlib.display.Display(name)
+    except Xlib.error.DisplayNameError:
+        raise MachineCannot(
+            f"no X display {name or '(DISPLAY is not set)'}", "set DISPLAY or give --display :N"
+        ) from None
+    except (Xlib.error.DisplayError, Xlib.error.ConnectionClosedError, OSError) as error:
+        where = name or "of $DISPLAY"
+        raise MachineCannot(f"cannot connect to X display {where}: {error}", "is the X server running?") from None
+    finally:
+        module._BaseDisplay = original
+    wire: Any = display.display
+    wire.error_classes = {
+        code: cls if issubclass(cls, Xlib.error.XError) else Xlib.error.xerror_class.get(code, Xlib.error.XError)
+        for code, cls in wire.error_classes.items()
+    }
+    return display
+
+
+__all__ = ["Fence", "RawEvents", "XConnection"]
