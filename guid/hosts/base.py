@@ -13,126 +13,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.base import MappedPages
+from guid.core.host_events import (
+    ButtonEvent,
+    CloseEvent,
+    ConfiguredEvent,
+    CrossingEvent,
+    FocusEvent,
+    HostEvent,
+    KeyEvent,
+    MappedEvent,
+    MotionEvent,
+    ScreenEvent,
+    ScreenInfo,
+    StateEvent,
+)
 from guid.core.trusted import CursorName, Geometry, Label, SizeHints, StateFlags, Title, WindowClass, WindowId
+
+__all__ = [
+    "ButtonEvent",
+    "CloseEvent",
+    "ConfiguredEvent",
+    "CrossingEvent",
+    "DisplayHost",
+    "FocusEvent",
+    "HostConfig",
+    "HostEvent",
+    "KeyEvent",
+    "MappedEvent",
+    "MotionEvent",
+    "Rects",
+    "ScreenEvent",
+    "ScreenInfo",
+    "StateEvent",
+]
 
 Rects = NDArray[np.int32]
 """Rectangles of a window's content: i32 [n, 4] as x, y, width, height, none empty, all inside its buffer."""
-
-
-@dataclass(frozen=True, slots=True)
-class ScreenInfo:
-    """The desktop: its size, and the part of it (`work_area`) that panels leave free."""
-
-    width: int
-    height: int
-    depth: int
-    work_area: Geometry
-
-
-# --- what the user and the window manager do; a host reports it, in order ---
-
-
-@dataclass(frozen=True, slots=True)
-class KeyEvent:
-    """A key over or focused in `window`; x, y are content coordinates; `state` is X's modifier mask before the event."""
-
-    window: WindowId
-    pressed: bool
-    keycode: int
-    x: int
-    y: int
-    state: int
-
-
-@dataclass(frozen=True, slots=True)
-class ButtonEvent:
-    """A pointer button, numbered as X does (4 to 7 are the wheel, 8 and 9 back and forward)."""
-
-    window: WindowId
-    pressed: bool
-    button: int
-    x: int
-    y: int
-    state: int
-
-
-@dataclass(frozen=True, slots=True)
-class MotionEvent:
-    """The pointer moved. A host may leave out all but the last of a burst."""
-
-    window: WindowId
-    x: int
-    y: int
-    state: int
-
-
-@dataclass(frozen=True, slots=True)
-class CrossingEvent:
-    """The pointer entered or left the content; mode and detail are X's."""
-
-    window: WindowId
-    entered: bool
-    x: int
-    y: int
-    state: int
-    mode: int
-    detail: int
-    focus: bool
-
-
-@dataclass(frozen=True, slots=True)
-class FocusEvent:
-    """The window got or lost the keyboard. `keys_down` is the 32-byte XQueryKeymap bitmap when it was got."""
-
-    window: WindowId
-    focused: bool
-    detail: int
-    keys_down: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class ConfiguredEvent:
-    """The content is now there, by whoever's wish."""
-
-    window: WindowId
-    geometry: Geometry
-
-
-@dataclass(frozen=True, slots=True)
-class MappedEvent:
-    """The window manager showed (or, `mapped` False, withdrew) the window on its own."""
-
-    window: WindowId
-    mapped: bool
-
-
-@dataclass(frozen=True, slots=True)
-class CloseEvent:
-    """The user asked the window to close."""
-
-    window: WindowId
-
-
-@dataclass(frozen=True, slots=True)
-class StateEvent:
-    """The window manager changed these states of the window."""
-
-    window: WindowId
-    set: StateFlags
-    unset: StateFlags
-
-
-@dataclass(frozen=True, slots=True)
-class ScreenEvent:
-    """The desktop's size or work area changed."""
-
-    screen: ScreenInfo
-
-
-HostEvent = (
-    KeyEvent | ButtonEvent | MotionEvent | CrossingEvent | FocusEvent | ConfiguredEvent | MappedEvent | CloseEvent
-    | StateEvent | ScreenEvent
-)  # fmt: skip
 
 
 class DisplayHost(ABC):
