@@ -1,0 +1,204 @@
+"""The control socket: one JSON object a line, both ways, for the user who owns it alone.
+
+A request is {"op": NAME, ...}; the answer is {"ok": true, ...} or {"ok": false, "error": TEXT}. A request that goes on
+(`run`, `follow`) is answered and then followed by {"event": NAME, ...} lines until the connection ends.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, Self
+
+from guiproto.errors import MachineCannot
+
+_LONGEST_LINE: Final = 4 * 1024 * 1024
+_PEER_CREDENTIALS: Final = struct.Struct("iII")
+
+Message = dict[str, Any]
+
+
+class LineSocket:
+    """A non-blocking stream of JSON lines. Never buffers more than one overlong line, and never blocks in `send`."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self._socket = sock
+        self._in = bytearray()
+        self._out = bytearray()
+        self.closed = False
+
+    def fileno(self) -> int:
+        """The socket's descriptor, -1 once closed."""
+        return self._socket.fileno()
+
+    @property
+    def wants_write(self) -> bool:
+        """Whether there is output that did not fit; poll for writing and call `flush`."""
+        return bool(self._out)
+
+    def send(self, message: Message) -> None:
+        """Queue a message and send what fits."""
+        self._out += json.dumps(message).encode() + b"\n"
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what fits of the queue."""
+        while self._out and not self.closed:
+            try:
+                sent = self._socket.send(self._out)
+            except BlockingIOError:
+                if len(self._out) > _LONGEST_LINE:
+                    self.closed = True  # somebody who asks and does not read
+                return
+            except OSError:
+                self.closed = True
+                return
+            del self._out[:sent]
+
+    def receive(self) -> list[Message]:
+        """Every complete message that has arrived; `closed` is set at the end of the stream or on nonsense."""
+        while not self.closed:
+            try:
+                data = self._socket.recv(65536)
+            except BlockingIOError:
+                break
+            except OSError:
+                data = b""
+            if not data:
+                self.closed = True
+                break
+            self._in += data
+            if len(self._in) > _LONGEST_LINE:
+                self.closed = True
+                return []
+        *lines, rest = bytes(self._in).split(b"\n")
+        self._in[:] = rest
+        messages = []
+        for line in lines:
+            try:
+                message = json.loads(line)
+            except ValueError:
+                message = None
+            if not isinstance(message, dict):
+                self.closed = True
+                break
+            messages.append(message)
+        return messages
+
+    def close(self) -> None:
+        """Close the socket."""
+        self.closed = True
+        self._socket.close()
+
+
+class Listener:
+    """A control socket that exists as long as its process: 0600, one instance a path, stale ones replaced."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises MachineCannot if another process serves this path."""
+        self.path = path
+        self._lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._lock)
+            raise MachineCannot(f"{path.stem} runs already", f"its control socket is {path}") from None
+        path.unlink(missing_ok=True)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        previous = os.umask(0o177)
+        try:
+            self._socket.bind(str(path))
+        finally:
+            os.umask(previous)
+        self._socket.listen(64)
+        self._socket.setblocking(False)
+
+    def fileno(self) -> int:
+        """Readable when somebody connects."""
+        return self._socket.fileno()
+
+    def accept(self) -> LineSocket | None:
+        """The next connection, or None; one from another user is refused."""
+        try:
+            sock, _ = self._socket.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return None
+        credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER_CREDENTIALS.size)
+        if _PEER_CREDENTIALS.unpack(credentials)[1] not in (os.getuid(), 0):
+            sock.close()
+            return None
+        return LineSocket(sock)
+
+    def close(self) -> None:
+        """Stop listening and leave nothing behind."""
+        self._socket.close()
+        self.path.unlink(missing_ok=True)
+        self.path.with_suffix(".lock").unlink(missing_ok=True)
+        os.close(self._lock)
+
+
+class Client:
+    """A blocking connection to one instance, for commands."""
+
+    def __init__(self, path: Path, timeout: float | None = 10.0) -> None:
+        """Raises MachineCannot if nobody serves `path`."""
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(timeout)
+        try:
+            self._socket.connect(str(path))
+        except OSError as error:
+            self._socket.close()
+            raise MachineCannot(f"cannot reach {path}: {error.strerror}", "is it running? see `guid ps`") from None
+        self._lines = self._socket.makefile("rb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def request(self, op: str, **arguments: Any) -> Message:
+        """Send a request and return its answer. Raises MachineCannot with the instance's own words if it refused."""
+        self._socket.sendall(json.dumps({"op": op, **arguments}).encode() + b"\n")
+        answer = self.next()
+        if answer is None:
+            raise MachineCannot("the daemon ended before it answered", "see its log")
+        if not answer.get("ok"):
+            raise MachineCannot(str(answer.get("error", "refused without a reason")))
+        return answer
+
+    def next(self) -> Message | None:
+        """The next line, or None at the end of the connection."""
+        try:
+            line = self._lines.readline()
+        except TimeoutError:
+            raise MachineCannot("the daemon does not answer", "see its log") from None
+        except OSError:
+            return None
+        message = json.loads(line) if line else None
+        return message if isinstance(message, dict) else None
+
+    def follow(self) -> None:
+        """Wait without limit from now on."""
+        self._socket.settimeout(None)
+
+    def fileno(self) -> int:
+        """The socket's descriptor."""
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Hang up."""
+        self._lines.close()
+        self._socket.close()
+
+
+def instances(runtime: Path) -> Iterator[Client]:
+    """A client for every instance that answers, the shared supervisor first. The caller closes them."""
+    for path in sorted(runtime.glob("*.sock"), key=lambda p: (p.stem != "supervisor", p.stem)):
+        with contextlib.suppress(MachineCannot):
+            yield Client(path)

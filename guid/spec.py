@@ -1,0 +1,66 @@
+"""What a worker must know about its VM, as plain data that survives a trip through JSON."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+from guiproto.errors import MachineCannot
+
+
+@dataclass(frozen=True, slots=True)
+class ViewSpec:
+    """Where and how a VM's windows are shown."""
+
+    host: str = "x11"
+    display: str | None = None
+    border_width: int = 3
+    border: str = "all"
+    """"all": every window gets our border; "override-redirect": managed ones are left to the window manager."""
+    title_prefix: bool = True
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.border_width <= 64:
+            raise MachineCannot(f"a border of {self.border_width} px", "choose 1 to 64")
+        if self.border not in ("all", "override-redirect"):
+            raise MachineCannot(f"unknown border policy {self.border!r}", "choose all or override-redirect")
+
+
+@dataclass(frozen=True, slots=True)
+class VmSpec:
+    """One VM as the daemon sees it: who it is, over which backend it is reached, and its view.
+
+    `environ` is what the backend and the display need from the caller's environment (VCHAN_SOCKET_DIR, XAUTHORITY);
+    `python_path` lets a third party's backend be imported where the caller could import it.
+    """
+
+    name: str
+    domid: int
+    label: str
+    gui_domid: int = 0
+    backend: str = "local"
+    view: ViewSpec = field(default_factory=ViewSpec)
+    environ: Mapping[str, str] = field(default_factory=dict)
+    python_path: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for what, number in (("domain id", self.domid), ("GUI domain id", self.gui_domid)):
+            if not 0 <= number <= 0xFFFF:
+                raise MachineCannot(f"{what} {number} is not a u16", "choose 0 to 65535")
+        if not self.name or len(self.name) > 31 or not self.name.isascii() or not self.name.isprintable():
+            raise MachineCannot(f"{self.name!r} is no name for a VM", "use 1 to 31 printable ASCII characters")
+
+    def to_json(self) -> str:
+        """As one line of JSON."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """From what `to_json` wrote. Raises MachineCannot if it was something else."""
+        try:
+            fields = dict(data)
+            fields["view"] = ViewSpec(**fields.get("view", {}))
+            fields["python_path"] = tuple(fields.get("python_path", ()))
+            return cls(**fields)
+        except TypeError as error:
+            raise MachineCannot(f"this is no VM description: {error}", "are both ends of the same version?") from None
