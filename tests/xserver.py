@@ -5,11 +5,12 @@ Usable without pytest: `with XServer(800, 600) as server: ... server.display`.
 
 import os
 import signal
+import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -113,13 +114,19 @@ class XServer:
         if self.alive and how is not signal.SIGKILL:
             self._process.send_signal(signal.SIGCONT)  # a test may have stopped it
         _end(self._process, how)
-        # After SIGKILL nobody else removes these. The lock says whether they are still ours.
-        number = self.display.removeprefix(":")
-        lock = Path(f"/tmp/.X{number}-lock")
-        with suppress(OSError, ValueError):
-            if number and int(lock.read_text()) == self._process.pid:
-                Path(f"/tmp/.X11-unix/X{number}").unlink(missing_ok=True)
-                lock.unlink(missing_ok=True)
+        if self.display:
+            _remove_stale(Path(f"/tmp/.X11-unix/X{self.display.removeprefix(':')}"))
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove the socket that a killed server left, unless another server listens there by now."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+        except OSError:
+            return
 
 
 def _end(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
