@@ -102,12 +102,7 @@ class Listener:
     def __init__(self, path: Path) -> None:
         """Raises MachineCannot if another process serves this path."""
         self.path = path
-        self._lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._lock)
-            raise MachineCannot(f"{path.stem} runs already", f"its control socket is {path}") from None
+        self._lock = _lock(path)
         path.unlink(missing_ok=True)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         previous = os.umask(0o177)
@@ -140,6 +135,22 @@ class Listener:
         self.path.unlink(missing_ok=True)
         self.path.with_suffix(".lock").unlink(missing_ok=True)
         os.close(self._lock)
+
+
+def _lock(path: Path) -> int:
+    """Lock the path for the life of this process; a lock file that its last holder has just unlinked does not count."""
+    lock_path = path.with_suffix(".lock")
+    while True:
+        lock = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise MachineCannot(f"{path.stem} runs already", f"its control socket is {path}") from None
+        with contextlib.suppress(FileNotFoundError):
+            if os.stat(lock_path).st_ino == os.fstat(lock).st_ino:
+                return lock
+        os.close(lock)
 
 
 class Client:

@@ -1,0 +1,128 @@
+"""A worker is forked from a parent that has everything imported, so that another VM costs little memory and time."""
+
+import contextlib
+import ctypes
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+from dataclasses import dataclass
+from typing import Final, NoReturn
+
+from backends import registry
+from guid.control import LineSocket
+from guid.core.session import SessionConfig
+from guid.hosts import registry as hosts
+from guid.hosts.base import HostConfig
+from guid.labels import label
+from guid.spec import VmSpec
+from guid.worker import Worker
+from guiproto.errors import MachineCannot, PeerMisbehaved
+
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_NAME: Final = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A running worker: its pid, a descriptor that is readable when it has ended, and the line to it."""
+
+    pid: int
+    pidfd: int
+    line: LineSocket
+
+    def close(self) -> None:
+        """Close the descriptors; the process is not touched."""
+        self.line.close()
+        os.close(self.pidfd)
+
+
+def fork_worker(spec: VmSpec) -> Child:
+    """Start a worker for `spec`. What becomes of it is told on its line; its last message is {"event": "ended"}."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    gc.freeze()  # so that the child's garbage collector does not touch, and thereby copy, the parent's pages
+    pid = os.fork()
+    if pid == 0:
+        _child(spec, theirs)
+    theirs.close()
+    return Child(pid, os.pidfd_open(pid), LineSocket(ours))
+
+
+def _child(spec: VmSpec, sock: socket.socket) -> NoReturn:
+    """Never returns, so that the parent's objects on the stack stay referenced and close none of our descriptors."""
+    status = 1
+    try:
+        _leave_parent(sock.fileno(), spec.name)
+        line = LineSocket(sock)
+        _log_to(line)
+        ended = _serve(spec, line)
+        line.send({"event": "ended", **ended})
+        status = 0
+    except BaseException:
+        logging.getLogger("guid").exception("this is a bug in the worker")
+    finally:
+        os._exit(status)
+
+
+def _serve(spec: VmSpec, line: LineSocket) -> dict[str, str]:
+    os.environ.update(spec.environ)
+    sys.path.extend(entry for entry in spec.python_path if entry not in sys.path)
+    try:
+        color = label(spec.label)
+        view = spec.view
+        host = hosts.load(
+            view.host,
+            HostConfig(
+                vm_name=spec.name,
+                label=color,
+                border_width=view.border_width,
+                border_managed=view.border == "all",
+                title_prefix=view.title_prefix,
+            ),
+            view.display,
+        )
+        config = SessionConfig(
+            label=color, border_width=view.border_width, border_managed=view.border == "all"
+        )
+        backend = registry.load(spec.backend, os.environ)
+        worker = Worker(spec, backend, host, config, line)
+        line.send({"event": "ready"})
+        try:
+            worker.run()
+        finally:
+            worker.close()
+    except PeerMisbehaved as error:
+        return {"kind": "violation", "reason": str(error)}
+    except MachineCannot as error:
+        return {"kind": "machine", "reason": str(error)}
+    return {"kind": "asked", "reason": "the supervisor ended it"}
+
+
+def _leave_parent(keep: int, name: str) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    libc.prctl(_PR_SET_NAME, f"guid:{name}".encode()[:15])
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the supervisor
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    os.closerange(3, keep)
+    os.closerange(keep + 1, os.sysconf("SC_OPEN_MAX"))
+
+
+class _LineHandler(logging.Handler):
+    def __init__(self, line: LineSocket) -> None:
+        super().__init__()
+        self._line = line
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(Exception):
+            self._line.send({"event": "log", "level": record.levelno, "text": self.format(record)})
+
+
+def _log_to(line: LineSocket) -> None:
+    root = logging.getLogger()
+    root.handlers[:] = [_LineHandler(line)]

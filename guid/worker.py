@@ -1,0 +1,285 @@
+"""One VM's windows: a loop around the pure session, its vchan, its mapper and its display host.
+
+A worker serves one VM for as long as it runs. It sleeps until the vchan, the display or its supervisor says something,
+reads everything that is ready, validates it as a batch, and sends one flush to the display. An agent that goes away and
+comes back finds it waiting; a rule that an agent breaks ends the process, and the supervisor starts a fresh one.
+"""
+
+import contextlib
+import dataclasses
+import logging
+import select
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from backends.base import Backend, MappedPages, PageMapper, Vchan, VchanState
+from guid.control import LineSocket
+from guid.core import commands as do
+from guid.core.session import Session, SessionConfig
+from guid.core.trusted import WindowId
+from guid.hosts.base import DisplayHost
+from guid.spec import VmSpec
+from guiproto.connection import AgentHello, DaemonConnection
+from guiproto.errors import PeerMisbehaved
+from guiproto.limits import GUI_PORT
+from guiproto.messages import Message, xconf_for
+
+_READ_BYTES: Final = 256 * 1024
+# After this many bytes of one VM's messages its user's input gets a turn.
+_TURN_BYTES: Final = 1024 * 1024
+_OUTPUT_LIMIT: Final = 10_000_000
+"""Bytes waiting for an agent that does not read; the limit of the existing daemon."""
+
+log = logging.getLogger("guid")
+
+
+class Worker:
+    """Serves the VM of `spec` until `run` returns. Makes one mapper and one session for every vchan connection."""
+
+    def __init__(
+        self,
+        spec: VmSpec,
+        backend: Backend,
+        host: DisplayHost,
+        config: SessionConfig,
+        supervisor: LineSocket,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._spec = spec
+        self._backend = backend
+        self._host = host
+        self._config = config
+        self._supervisor = supervisor
+        self._clock = clock
+        self._poll = select.epoll()
+        self._vchan: Vchan | None = None
+        self._link: _Link | None = None
+        self._do: dict[type[Any], Callable[[Any], None]] = {
+            do.SendToAgent: self._send_to_agent,
+            do.CreateWindow: self._create,
+            do.DestroyWindow: self._destroy,
+            do.MapWindow: lambda c: host.map(
+                c.window, override_redirect=c.override_redirect, transient_for=c.transient_for
+            ),
+            do.UnmapWindow: lambda c: host.unmap(c.window),
+            do.ConfigureWindow: lambda c: host.configure(c.window, c.geometry),
+            do.AttachBuffer: self._attach,
+            do.DetachBuffer: self._detach,
+            do.Paint: lambda c: host.paint(c.window, c.rects),
+            do.SetTitle: lambda c: host.set_title(c.window, c.title),
+            do.SetClass: lambda c: host.set_class(c.window, c.name),
+            do.SetHints: lambda c: host.set_hints(c.window, c.hints),
+            do.SetState: lambda c: host.set_state(c.window, c.set, c.unset),
+            do.SetCursor: lambda c: host.set_cursor(c.window, c.cursor),
+            do.DockWindow: lambda c: host.dock(c.window),
+            do.Log: lambda c: log.warning("%s: %s", spec.name, c.text),
+        }
+
+    def run(self) -> None:
+        """Serve until the supervisor hangs up.
+
+        Raises PeerMisbehaved when the agent broke a rule, MachineCannot when the display or the backend is gone.
+        """
+        self._poll.register(self._supervisor.fileno(), select.EPOLLIN)
+        if self._host.fileno() >= 0:
+            self._poll.register(self._host.fileno(), select.EPOLLIN)
+        self._connect()
+        while not self._supervisor.closed:
+            timeout = self._timeout()
+            ready = {fd for fd, _ in self._poll.poll(timeout)}
+            if self._supervisor.fileno() in ready:
+                self._answer_supervisor()
+            if self._vchan is not None and self._vchan.fileno() in ready:
+                self._serve_vchan()
+            # Requests that were sent may have brought events along with their replies, so look without being woken.
+            self._serve_host()
+            self._tick()
+            self._settle()
+
+    # --- the vchan ---
+
+    def _connect(self) -> None:
+        self._vchan = self._backend.client(self._spec.gui_domid, self._spec.domid, GUI_PORT)
+        self._poll.register(self._vchan.fileno(), select.EPOLLIN)
+
+    def _disconnect(self) -> None:
+        if self._link is not None:
+            self._link.close(self._host)
+            self._link = None
+            self._host.flush()
+        if self._vchan is not None:
+            self._poll.unregister(self._vchan.fileno())
+            self._vchan.close()
+            self._vchan = None
+
+    def _serve_vchan(self) -> None:
+        vchan = self._vchan
+        assert vchan is not None
+        state = vchan.update()
+        if state is VchanState.WAITING:
+            return
+        if self._link is None:
+            self._link = _Link(self._spec, self._backend)
+        taken = 0
+        while taken < _TURN_BYTES:
+            data = vchan.read(_READ_BYTES)
+            if not data:
+                break
+            taken += len(data)
+            self._receive(data)
+        if vchan.state is VchanState.DISCONNECTED and taken < _TURN_BYTES:
+            self._supervisor.send({"event": "disconnected"})
+            self._disconnect()
+            self._connect()
+
+    def _receive(self, data: bytes) -> None:
+        link = self._link
+        assert link is not None
+        link.connection.feed(data)
+        for event in link.connection.events():
+            if isinstance(event, AgentHello):
+                screen = self._host.screen()
+                link.session = Session(self._config, screen)
+                link.out += link.connection.accept(xconf_for(screen.width, screen.height, screen.depth))
+                self._supervisor.send({"event": "connected", "version": f"1.{event.minor}"})
+            else:
+                assert link.session is not None
+                self._carry_out(link.session.receive(event))
+
+    def _write(self) -> None:
+        link, vchan = self._link, self._vchan
+        if link is None or vchan is None or not link.out:
+            return
+        written = vchan.write(link.out)
+        del link.out[:written]
+        if len(link.out) > _OUTPUT_LIMIT:
+            raise PeerMisbehaved("agent does not read", f"{len(link.out)} bytes are waiting for it")
+
+    # --- the display ---
+
+    def _serve_host(self) -> None:
+        events = self._host.events()
+        link = self._link
+        if link is None or link.session is None:
+            return
+        for event in events:
+            self._carry_out(link.session.host_event(event))
+
+    def _settle(self) -> None:
+        """Paint what the batch damaged, and let everything out: once a turn."""
+        link = self._link
+        if link is not None and link.session is not None:
+            self._carry_out(link.session.take_damage())
+        self._host.flush()
+        self._write()
+
+    def _timeout(self) -> float | None:
+        link = self._link
+        deadline = link.session.deadline() if link is not None and link.session is not None else None
+        return None if deadline is None else max(0.0, deadline - self._clock())
+
+    def _tick(self) -> None:
+        link = self._link
+        if link is not None and link.session is not None:
+            self._carry_out(link.session.tick(self._clock()))
+
+    # --- commands ---
+
+    def _carry_out(self, commands: Iterable[do.Command]) -> None:
+        for command in commands:
+            self._do[type(command)](command)
+
+    def _send_to_agent(self, command: do.SendToAgent) -> None:
+        assert self._link is not None
+        self._link.send(command.message)
+
+    def _create(self, command: do.CreateWindow) -> None:
+        assert self._link is not None
+        local = self._host.create(command.window, command.geometry, override_redirect=command.override_redirect)
+        self._link.local_ids[command.window] = local
+
+    def _destroy(self, command: do.DestroyWindow) -> None:
+        assert self._link is not None
+        self._host.destroy(command.window)
+        self._link.local_ids.pop(command.window, None)
+        self._link.release(command.window)
+
+    def _attach(self, command: do.AttachBuffer) -> None:
+        link = self._link
+        assert link is not None
+        pages = link.map(command)
+        self._host.attach(command.window, pages, command.width, command.height)
+        link.release(command.window)
+        link.pages[command.window] = pages
+
+    def _detach(self, command: do.DetachBuffer) -> None:
+        assert self._link is not None
+        self._host.detach(command.window)
+        self._link.release(command.window)
+
+    # --- the supervisor ---
+
+    def _answer_supervisor(self) -> None:
+        for request in self._supervisor.receive():
+            if request.get("op") == "windows":
+                self._supervisor.send({"event": "windows", "id": request.get("id"), "windows": self._windows()})
+
+    def _windows(self) -> list[dict[str, Any]]:
+        link = self._link
+        if link is None or link.session is None:
+            return []
+        about = {"vm": self._spec.name, "domid": self._spec.domid, "label_color": f"0x{self._host_color():06x}"}
+        rows = []
+        for window in link.session.snapshot():
+            remote = WindowId(window["remote_id"])
+            pages = link.pages.get(remote)
+            copies = None if pages is None else pages.copies + self._host.copies
+            rows.append(about | {"local_id": link.local_ids.get(remote, 0)} | window | {"copies_per_frame": copies})
+        return rows
+
+    def _host_color(self) -> int:
+        return self._config.label.color
+
+    def close(self) -> None:
+        """Remove the windows and hang up."""
+        with contextlib.suppress(Exception):
+            self._disconnect()
+        self._host.close()
+        self._poll.close()
+
+
+class _Link:
+    """What lives as long as one vchan connection."""
+
+    def __init__(self, spec: VmSpec, backend: Backend) -> None:
+        self.connection = DaemonConnection()
+        self.mapper: PageMapper = backend.mapper(spec.gui_domid, spec.domid)
+        self.session: Session | None = None
+        self.out = bytearray()
+        self.pages: dict[WindowId, MappedPages] = {}
+        self.local_ids: dict[WindowId, int] = {}
+
+    def send(self, message: Message) -> None:
+        self.out += self.connection.encode(message)
+
+    def map(self, command: do.AttachBuffer) -> MappedPages:
+        pages = self.mapper.map_frames(command.refs) if command.frames else self.mapper.map(command.refs)
+        if command.offset:
+            view = pages.view[command.offset :] if pages.view is not None else None
+            pages = dataclasses.replace(
+                pages, offset=pages.offset + command.offset, length=pages.length - command.offset, view=view
+            )
+        return pages
+
+    def release(self, window: WindowId) -> None:
+        pages = self.pages.pop(window, None)
+        if pages is not None:
+            pages.release()
+
+    def close(self, host: DisplayHost) -> None:
+        for window in list(self.local_ids):
+            host.destroy(window)
+            self.release(window)
+        self.local_ids.clear()
+        self.mapper.close()
