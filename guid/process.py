@@ -83,9 +83,7 @@ def _serve(spec: VmSpec, line: LineSocket) -> dict[str, str]:
             ),
             view.display,
         )
-        config = SessionConfig(
-            label=color, border_width=view.border_width, border_managed=view.border == "all"
-        )
+        config = SessionConfig(label=color, border_width=view.border_width, border_managed=view.border == "all")
         backend = registry.load(spec.backend, os.environ)
         worker = Worker(spec, backend, host, config, line)
         line.send({"event": "ready"})

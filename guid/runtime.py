@@ -22,7 +22,9 @@ def runtime_dir(environ: Mapping[str, str] = os.environ) -> Path:
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise MachineCannot(f"cannot make {path}: {error.strerror}", "set GUID_RUNTIME_DIR to a private directory") from None
+        raise MachineCannot(
+            f"cannot make {path}: {error.strerror}", "set GUID_RUNTIME_DIR to a private directory"
+        ) from None
     found = path.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise MachineCannot(

@@ -1,10 +1,12 @@
 """Keeps one worker per VM alive, starts and stops AppVMs, and answers the control socket. One thread, no polling.
 
-The supervisor never touches a byte that an AppVM sent: workers do. When it is killed, workers go with it and AppVMs that
-were told to outlive it run on; the next supervisor finds them by what their driver and `_Saved` keep on disk.
+The supervisor never touches a byte that an AppVM sent: workers do. When it is killed, workers go with it and AppVMs
+that were told to outlive it run on; the next supervisor finds them by what their driver and `_Saved` keep on disk.
 """
 
 import contextlib
+import dataclasses
+import json
 import logging
 import os
 import select
@@ -24,6 +26,7 @@ from guiproto.errors import MachineCannot
 
 _BACKOFF_FIRST: Final = 0.25
 _BACKOFF_MAX: Final = 30.0
+_ANSWER_SECONDS: Final = 5.0
 _HEALTHY_AFTER: Final = 60.0
 """A worker that served this long gets its first restart at once again."""
 
@@ -50,7 +53,7 @@ class _Vm:
 class _Query:
     """A `windows` request that waits for workers."""
 
-    client: LineSocket
+    answer: Callable[[list[dict[str, Any]], list[str]], None]
     waiting: set[str]
     rows: list[dict[str, Any]]
     deadline: float
@@ -81,7 +84,7 @@ class Supervisor:
         self._stopping = False
         self._idle_since: float | None = clock()
         self._timers: list[tuple[float, Callable[[], None]]] = []
-        self.on_state: Callable[[str, str], None] = lambda name, state: None
+        self.on_state: Callable[[str, str], None] = lambda _name, _state: None
         self._poll.register(listener.fileno(), select.EPOLLIN)
         if driver is not None:
             self._poll.register(driver.fileno(), select.EPOLLIN)
@@ -128,6 +131,14 @@ class Supervisor:
         if vm is None:
             raise MachineCannot(f"no VM {name!r} here", "see `guid ps`")
         self._remove(vm, "stopped", "stopped on request", None)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What `guid ps` shows."""
+        return [self._row(vm) for vm in self._vms.values()]
+
+    def windows(self, answer: Callable[[list[dict[str, Any]]], None]) -> None:
+        """Ask the workers for their windows; `answer` is called from the loop with those of the ones that replied."""
+        self._ask_windows(lambda rows, _silent: answer(rows))
 
     def at(self, moment: float, action: Callable[[], None]) -> None:
         """Call `action` from the loop at `moment` of the clock."""
@@ -319,9 +330,9 @@ class Supervisor:
     def _request(self, client: LineSocket, request: Message) -> None:
         match request.get("op"):
             case "ps":
-                client.send({"ok": True, "vms": [self._row(vm) for vm in self._vms.values()]})
+                client.send({"ok": True, "vms": self.rows()})
             case "windows":
-                self._ask_windows(client)
+                self._ask_windows(lambda rows, silent: client.send({"ok": True, "windows": rows, "silent": silent}))
             case "stop":
                 names = list(self._vms) if request.get("all") else [str(name) for name in request["names"]]
                 for name in names:
@@ -362,9 +373,9 @@ class Supervisor:
             "supervisor_pid": os.getpid(),
         }
 
-    def _ask_windows(self, client: LineSocket) -> None:
+    def _ask_windows(self, answer: Callable[[list[dict[str, Any]], list[str]], None]) -> None:
         self._query_ids += 1
-        query = _Query(client, set(), [], self._clock() + 5.0)
+        query = _Query(answer, set(), [], self._clock() + _ANSWER_SECONDS)
         for vm in self._vms.values():
             if vm.child is not None and vm.state != "starting":
                 vm.child.line.send({"op": "windows", "id": self._query_ids})
@@ -383,8 +394,7 @@ class Supervisor:
 
     def _finish_query(self, number: int) -> None:
         query = self._queries.pop(number)
-        if not query.client.closed:
-            query.client.send({"ok": True, "windows": query.rows, "silent": sorted(query.waiting)})
+        query.answer(query.rows, sorted(query.waiting))
 
     # --- small things ---
 
@@ -410,8 +420,6 @@ class Supervisor:
         return self._driver
 
     def _with_runtime(self, spec: VmSpec) -> VmSpec:
-        import dataclasses
-
         driver = self._need_driver()
         return dataclasses.replace(spec, environ={**spec.environ, **driver.runtime(spec.name)})
 
@@ -436,8 +444,6 @@ class _Saved:
         self._directory = directory
 
     def write(self, spec: VmSpec, *, kept: bool) -> None:
-        import json
-
         path = self._path(spec.name)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         fresh = path.with_suffix(".new")
@@ -445,8 +451,6 @@ class _Saved:
         fresh.rename(path)
 
     def read(self) -> list[tuple[VmSpec, bool]]:
-        import json
-
         found = []
         for path in sorted(self._directory.glob("*.view.json")):
             with contextlib.suppress(ValueError, KeyError, TypeError, MachineCannot):

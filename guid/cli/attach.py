@@ -1,0 +1,61 @@
+"""`guid attach`: the daemon half alone, in the foreground, for an agent that already runs or will."""
+
+import argparse
+import os
+
+from guid.cli import options
+from guid.cli.names import refuse_taken_name
+from guid.control import Listener
+from guid.runtime import runtime_dir
+from guid.supervisor import Supervisor
+
+_DESCRIPTION = """\
+Shows the windows of a VM whose agent somebody else runs. Agent and daemon find each other by their domain ids, in any
+start order and again after either was killed. Runs until Ctrl-C or SIGTERM."""
+
+
+def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        "attach", help="show the windows of a VM whose agent already runs", description=_DESCRIPTION
+    )
+    parser.add_argument("--domid", type=int, required=True, metavar="N", help="the VM's domain id")
+    parser.add_argument("--name", required=True, help="the VM's name, shown in titles")
+    options.add_label(parser)
+    parser.add_argument(
+        "--gui-domid",
+        type=int,
+        default=int(os.environ.get("VCHAN_DOMAIN", "0")),
+        metavar="M",
+        help="the domain id we act as (default: $VCHAN_DOMAIN, or 0)",
+    )
+    parser.add_argument(
+        "--backend",
+        default="local",
+        metavar="B",
+        help="a backend's name, or MODULE:FACTORY for one of your own (default: %(default)s)",
+    )
+    options.add_view(parser)
+    parser.add_argument("-v", "--verbose", action="store_true", help="log more")
+    parser.set_defaults(main=main)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Serve until told to stop. Returns 1 if the VM could not be served at all."""
+    options.log_to_stderr(args.verbose)
+    spec = options.vm_of(args, name=args.name, domid=args.domid, gui_domid=args.gui_domid, backend=args.backend)
+    runtime = runtime_dir()
+    refuse_taken_name(runtime, args.name)
+    supervisor = Supervisor(Listener(runtime / f"attach-{args.name}.sock"), None, runtime)
+    failed = False
+
+    def watch(_name: str, state: str) -> None:
+        nonlocal failed
+        if state in ("failed", "stopped"):
+            failed = state == "failed"
+            supervisor.shut_down()
+
+    supervisor.on_state = watch
+    supervisor.attach(spec)
+    supervisor.run()
+    return 1 if failed else 0

@@ -1,0 +1,61 @@
+"""The `guid` command."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+# Before numpy is imported: its linear algebra library would start threads, which a process that forks must not have.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from guid.cli import attach, demo, ps, run, stop, windows
+from guiproto.errors import MachineCannot
+
+_DESCRIPTION = """\
+Shows the windows of isolated AppVMs on your desktop, each inside a border of its VM's colour."""
+
+_EPILOG = """\
+examples:
+  guid run work --label blue -- xterm        an AppVM with an xterm, shown until it ends
+  guid ps                                    which VMs are served, by whom
+  guid windows --json                        every window, as data
+  guid attach --domid 5 --name old --label red
+                                             the daemon half alone, for an agent that already runs
+  guid demo                                  two AppVMs with applications, to look at
+
+environment:
+  DISPLAY            the desktop (or --display)
+  VCHAN_SOCKET_DIR   where `attach` on the local backend looks for the agent's socket (default /var/run/vchan)
+  GUID_RUNTIME_DIR   where instances keep their control sockets (default: odyssey-gui in XDG_RUNTIME_DIR)
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line, for use and for tests of its help."""
+    top = argparse.ArgumentParser(
+        prog="guid", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in (run, attach, ps, windows, stop, demo):
+        command.add_to(commands)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Exit status: 0 done, 1 could not (the reason is printed), 2 wrong usage."""
+    args = parser().parse_args(argv)
+    try:
+        status: int = args.main(args)
+    except MachineCannot as error:
+        print(f"guid: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,31 @@
+"""Names and ids of VMs across all instances of this user."""
+
+from pathlib import Path
+from typing import Any
+
+from guid.control import instances
+from guiproto.errors import MachineCannot
+
+
+def served(runtime: Path) -> list[dict[str, Any]]:
+    """A row of `guid ps` for every VM of every instance."""
+    rows: list[dict[str, Any]] = []
+    for client in instances(runtime):
+        with client:
+            rows += client.request("ps")["vms"]
+    return rows
+
+
+def refuse_taken_name(runtime: Path, name: str) -> None:
+    """Raises MachineCannot if a VM of that name is served already."""
+    for row in served(runtime):
+        if row["name"] == name:
+            raise MachineCannot(
+                f"the name {name!r} is taken by domain {row['domid']}", f"choose another, or `guid stop {name}` first"
+            )
+
+
+def free_domid(runtime: Path) -> int:
+    """The lowest domain id above 0 that no VM has."""
+    taken = {row["domid"] for row in served(runtime)}
+    return next(number for number in range(1, 0xFFF0) if number not in taken)

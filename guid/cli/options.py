@@ -1,0 +1,76 @@
+"""Options that several commands share, and what they mean for a VM description."""
+
+import argparse
+import logging
+import os
+import sys
+from typing import Any, Final
+
+from guid.spec import ViewSpec, VmSpec
+
+_ENVIRONMENT: Final = ("VCHAN_SOCKET_DIR", "XAUTHORITY", "XDG_RUNTIME_DIR", "HOME")
+"""What a display and the backends may need of the caller's environment."""
+
+
+def add_view(parser: argparse.ArgumentParser) -> None:
+    """Options on how windows look and where they appear."""
+    group = parser.add_argument_group("view")
+    group.add_argument("--display", metavar=":N", help="the X display to show windows on (default: $DISPLAY)")
+    group.add_argument(
+        "--host", choices=("x11", "headless"), default="x11", help="what shows the windows (default: %(default)s)"
+    )
+    group.add_argument(
+        "--border-width", type=int, default=3, metavar="PX", help="width of the coloured border (default: %(default)s)"
+    )
+    group.add_argument(
+        "--border",
+        choices=("all", "override-redirect"),
+        default="all",
+        help="which windows get our border; with override-redirect the window manager frames the others, "
+        "as it does in Qubes (default: %(default)s)",
+    )
+    group.add_argument("--no-title-prefix", action="store_true", help="do not put [NAME] in front of titles")
+
+
+def add_label(parser: argparse.ArgumentParser) -> None:
+    """--label."""
+    parser.add_argument(
+        "--label",
+        default="red",
+        metavar="COLOUR",
+        help="red, orange, yellow, green, gray, blue, purple, black, or 0xRRGGBB (default: %(default)s)",
+    )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """--json."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def view_of(args: argparse.Namespace) -> ViewSpec:
+    """The view that the options of `add_view` describe."""
+    return ViewSpec(
+        host=args.host,
+        display=args.display or (os.environ.get("DISPLAY") if args.host == "x11" else None),
+        border_width=args.border_width,
+        border=args.border,
+        title_prefix=not args.no_title_prefix,
+    )
+
+
+def vm_of(args: argparse.Namespace, **fields: Any) -> VmSpec:
+    """The VM description of a command with `add_label` and `add_view`, with the caller's environment in it."""
+    return VmSpec(
+        label=args.label,
+        view=view_of(args),
+        environ={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+        python_path=tuple(entry or os.getcwd() for entry in sys.path),
+        **fields,
+    )
+
+
+def log_to_stderr(verbose: bool) -> None:
+    """Log lines as `guid: TEXT`."""
+    logging.basicConfig(
+        stream=sys.stderr, format="guid: %(message)s", level=logging.DEBUG if verbose else logging.INFO, force=True
+    )

@@ -1,0 +1,86 @@
+"""The shared supervisor as a background process, started by the first `guid run` and gone soon after the last VM."""
+
+import contextlib
+import fcntl
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: its threads do not survive a fork
+
+from backends import registry
+from guid.control import Client, Listener
+from guid.runtime import runtime_dir
+from guid.supervisor import Supervisor
+from guiproto.errors import MachineCannot
+
+_LINGER_SECONDS: Final = 20.0
+"""How long it waits for another `guid run` when it has nothing to do: the next one is warm then."""
+_LOG_BYTES: Final = 1_000_000
+
+SOCKET_NAME: Final = "supervisor.sock"
+
+
+def connect(runtime: Path) -> Client:
+    """A client of the shared supervisor, which is started if it does not run. Raises MachineCannot if it cannot."""
+    path = runtime / SOCKET_NAME
+    with contextlib.suppress(MachineCannot):
+        return Client(path)
+    with (runtime / "starting.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two commands at once start one supervisor
+        with contextlib.suppress(MachineCannot):
+            return Client(path)
+        _spawn(runtime)
+    return Client(path)
+
+
+def _spawn(runtime: Path) -> None:
+    log_path = runtime / "supervisor.log"
+    if log_path.exists() and log_path.stat().st_size > _LOG_BYTES:
+        log_path.replace(log_path.with_suffix(".log.old"))
+    listening, ready = os.pipe()
+    with log_path.open("ab") as log:
+        subprocess.Popen(
+            [sys.executable, "-m", "guid.daemon", str(ready)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            pass_fds=(ready,),
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path)},
+            cwd="/",
+        )
+    os.close(ready)
+    with open(listening, "rb") as pipe:
+        if pipe.read(1) != b"+":
+            raise MachineCannot("the supervisor did not start", f"see {log_path}")
+
+
+def main() -> int:
+    """Serve until idle. Writes "+" to the descriptor given as the first argument when it listens."""
+    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(message)s", level=logging.INFO)
+    runtime = runtime_dir()
+    listener = Listener(runtime / SOCKET_NAME)
+    state = runtime / "vms"
+    state.mkdir(mode=0o700, exist_ok=True)
+    _import_what_workers_need()
+    driver = registry.load("local", os.environ).domains(state)
+    supervisor = Supervisor(listener, driver, state, linger=_LINGER_SECONDS)
+    supervisor.adopt()
+    ready = int(sys.argv[1])
+    os.write(ready, b"+")
+    os.close(ready)
+    supervisor.run()
+    return 0
+
+
+def _import_what_workers_need() -> None:
+    import guid.hosts.headless.host
+    import guid.hosts.x11.host  # noqa: F401 - imported for its memory to be shared
+
+
+if __name__ == "__main__":
+    sys.exit(main())
