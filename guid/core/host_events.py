@@ -17,7 +17,7 @@ class ScreenInfo:
 
 @dataclass(frozen=True, slots=True)
 class KeyEvent:
-    """A key over or focused in `window`; x, y are content coordinates; `state` is X's modifier mask before the event."""
+    """A key while `window` has the keyboard; x, y are content coordinates; `state` is X's mask before the event."""
 
     window: WindowId
     pressed: bool

@@ -2,7 +2,7 @@
 
 A host shows windows: each has a *content* rectangle, which mirrors the AppVM's window, and a border of the label's
 colour around it that no call can draw on. All coordinates are pixels; geometry is that of the content in root
-coordinates. A host never blocks on the AppVM and never lets the display server's errors about guest-driven requests out.
+coordinates. A host never blocks on the AppVM and never lets out the display server's errors about what a guest drove.
 """
 
 from abc import ABC, abstractmethod
@@ -74,7 +74,7 @@ class DisplayHost(ABC):
 
     @abstractmethod
     def flush(self) -> None:
-        """Hand everything queued to the display, in one go where possible. May block for as long as the display is slow."""
+        """Hand everything queued to the display, in one go where possible. May block while the display is slow."""
 
     @abstractmethod
     def create(self, window: WindowId, geometry: Geometry, *, override_redirect: bool) -> int:
