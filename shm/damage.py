@@ -7,9 +7,9 @@ plain Python.
 `merge` promises, for rectangles that `clip` made:
 - every pixel of the input is covered by the output, and no pixel outside the input's bounding box is;
 - the output has at most `limit` rectangles;
-- the areas of the output add up to at most 1.3 times the area of the input's union. The one exception: where neither
-  the input nor an exact cover without overlaps fits into `limit` rectangles, damage is rounded outwards to tiles, the
-  smallest that fit. That takes either more than `limit` different input rectangles or a very ragged union.
+- the areas of the output add up to at most 1.3 times the area of the input's union. The exceptions: an exact cover
+  does not fit into `limit` rectangles, or there are more than 160 different ones and an exact cover would be slow. Then
+  damage is rounded outwards to tiles, the smallest that fit, unless painting the input as it is costs less.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ EDGE: Final = 65535
 
 _SLACK: Final = 1.3
 _PAIRWISE: Final = 160
-_CELLS: Final = 32768
+_CELLS: Final = 16384
 
 
 def clip(rects: Rects, width: int, height: int) -> Rects:
@@ -165,6 +165,7 @@ def _merge_on_grid(rects: Rects, limit: int) -> Rects:
     """Cover the union without overlaps: exactly where that is cheap and short enough, else in tiles."""
     left, top = rects[:, 0].astype(np.int64), rects[:, 1].astype(np.int64)
     right, bottom = left + rects[:, 2], top + rects[:, 3]
+    painted = int((rects[:, 2].astype(np.int64) * rects[:, 3]).sum())
     xs, columns = _edges(left, right)
     ys, rows = _edges(top, bottom)
     if len(xs) * len(ys) <= _CELLS or len(rects) <= min(limit, _PAIRWISE):
@@ -174,12 +175,14 @@ def _merge_on_grid(rects: Rects, limit: int) -> Rects:
         if box_area <= _SLACK * union:
             return box
         exact = _runs(mask, xs, ys)
-        painted = int((rects[:, 2].astype(np.int64) * rects[:, 3]).sum())
         if len(rects) <= min(len(exact), limit) and painted <= _SLACK * union:
             return rects
         if len(exact) <= limit:
             return exact
-    return _merge_in_tiles(left, top, right, bottom, limit)
+    tiled = _merge_in_tiles(left, top, right, bottom, limit)
+    if len(rects) <= limit and painted <= int((tiled[:, 2].astype(np.int64) * tiled[:, 3]).sum()):
+        return rects
+    return tiled
 
 
 def _merge_in_tiles(
