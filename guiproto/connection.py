@@ -31,36 +31,64 @@ class DaemonHello(NamedTuple):
     xconf: Xconf
 
 
-class DaemonConnection:
-    """The daemon's end."""
+class _Connection:
+    """What the two ends share: bytes go to the hello until that is complete, then to the decoder."""
 
     def __init__(self) -> None:
         self.minor: int | None = None
+        """The negotiated minor version, None until the peer's hello has arrived."""
         self._hello = bytearray()
         self._decoder: Decoder | None = None
+        self._broken: tuple[str, str] | None = None
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
-        """Add bytes from the agent; iterate `events()` to its end before the next call."""
-        if self._decoder is None:
-            self._hello += data
-        else:
+        """Add bytes from the peer; iterate `events()` to its end before the next call."""
+        if self._decoder is not None:
             self._decoder.feed(data)
+        elif self._broken is None:
+            self._hello += data
+
+    def _greeted(self, minor: int, flow: Direction, used: int) -> Decoder:
+        """The hello, `used` bytes of it, is over: the rest is messages."""
+        self.minor = minor
+        self._decoder = Decoder(flow, minor)
+        self._decoder.feed(self._hello[used:])
+        self._hello.clear()
+        return self._decoder
+
+    def _version(self) -> tuple[int, int] | None:
+        """Major and minor, once they are here. Raises what ended the hello before, if anything did."""
+        if self._broken is not None:
+            raise PeerMisbehaved(*self._broken)
+        if len(self._hello) < _WORD.size:
+            return None
+        (version,) = _WORD.unpack_from(self._hello)
+        return version >> 16, version & 0xFFFF
+
+    def _refuse(self, detail: str) -> PeerMisbehaved:
+        self._broken = "protocol version", detail
+        self._hello.clear()
+        return PeerMisbehaved(*self._broken)
+
+
+class DaemonConnection(_Connection):
+    """The daemon's end."""
 
     def events(self) -> Iterator[AgentHello | Message | DamageBatch]:
-        """Yield the hello, then messages. Raises PeerMisbehaved where the agent broke a rule."""
-        if self._decoder is None:
-            if len(self._hello) < _WORD.size:
-                return
-            (version,) = _WORD.unpack_from(self._hello)
-            major, offered = version >> 16, version & 0xFFFF
-            if major != limits.VERSION_MAJOR:
-                raise PeerMisbehaved("protocol version", f"agent speaks {major}.{offered}, this daemon 1.x")
-            self.minor = min(offered, limits.VERSION_MINOR)
-            self._decoder = Decoder(Direction.TO_DAEMON, self.minor)
-            self._decoder.feed(self._hello[_WORD.size :])
-            self._hello.clear()
-            yield AgentHello(offered, self.minor)
-        yield from self._decoder.messages()
+        """Yield the hello, then messages. Raises PeerMisbehaved where the agent broke a rule, and from then on."""
+        return self._greet() if self._decoder is None else self._decoder.messages()
+
+    def _greet(self) -> Iterator[AgentHello | Message | DamageBatch]:
+        version = self._version()
+        if version is None:
+            return
+        major, offered = version
+        if major != limits.VERSION_MAJOR:
+            raise self._refuse(f"agent speaks {major}.{offered}, this daemon 1.x")
+        minor = min(offered, limits.VERSION_MINOR)
+        decoder = self._greeted(minor, Direction.TO_DAEMON, _WORD.size)
+        yield AgentHello(offered, minor)
+        yield from decoder.messages()
 
     def accept(self, xconf: Xconf) -> bytes:
         """The answer to the hello."""
@@ -76,49 +104,33 @@ class DaemonConnection:
         return encode(message, Direction.TO_AGENT, self.minor)
 
 
-class AgentConnection:
+class AgentConnection(_Connection):
     """The agent's end."""
-
-    def __init__(self) -> None:
-        self.minor: int | None = None
-        self._hello = bytearray()
-        self._decoder: Decoder | None = None
 
     def hello(self) -> bytes:
         """The first bytes to send."""
         return _WORD.pack(limits.VERSION)
 
-    def feed(self, data: bytes | bytearray | memoryview) -> None:
-        """Add bytes from the daemon; iterate `events()` to its end before the next call."""
-        if self._decoder is None:
-            self._hello += data
-        else:
-            self._decoder.feed(data)
-
     def events(self) -> Iterator[DaemonHello | Message | DamageBatch]:
-        """Yield the hello, then messages. Raises PeerMisbehaved where the daemon broke a rule."""
-        if self._decoder is None:
-            if len(self._hello) >= _WORD.size:
-                self._check_version()
-            if len(self._hello) < _WORD.size + XCONF.size:
-                return
-            minor = _WORD.unpack_from(self._hello)[0] & 0xFFFF
-            self.minor = minor
-            xconf = Xconf._make(XCONF.unpack_from(self._hello, _WORD.size))
-            self._decoder = Decoder(Direction.TO_AGENT, minor)
-            self._decoder.feed(self._hello[_WORD.size + XCONF.size :])
-            self._hello.clear()
-            yield DaemonHello(minor, xconf)
-        yield from self._decoder.messages()
+        """Yield the hello, then messages. Raises PeerMisbehaved where the daemon broke a rule, and from then on."""
+        return self._greet() if self._decoder is None else self._decoder.messages()
+
+    def _greet(self) -> Iterator[DaemonHello | Message | DamageBatch]:
+        version = self._version()
+        if version is None:
+            return
+        major, minor = version
+        if major != limits.VERSION_MAJOR or not limits.SINCE_NEGOTIATION <= minor <= limits.VERSION_MINOR:
+            raise self._refuse(f"daemon chose {major}.{minor}, this agent offered 1.{limits.VERSION_MINOR}")
+        if len(self._hello) < _WORD.size + XCONF.size:
+            return
+        xconf = Xconf._make(XCONF.unpack_from(self._hello, _WORD.size))
+        decoder = self._greeted(minor, Direction.TO_AGENT, _WORD.size + XCONF.size)
+        yield DaemonHello(minor, xconf)
+        yield from decoder.messages()
 
     def encode(self, message: Message) -> bytes:
         """The bytes of a message for this daemon: none where its version does not know it."""
         if self.minor is None:
             raise ValueError("no hello has arrived yet")
         return encode(message, Direction.TO_DAEMON, self.minor)
-
-    def _check_version(self) -> None:
-        version = _WORD.unpack_from(self._hello)[0]
-        major, minor = version >> 16, version & 0xFFFF
-        if version > limits.VERSION or major != limits.VERSION_MAJOR or minor < limits.SINCE_NEGOTIATION:
-            raise PeerMisbehaved("protocol version", f"daemon chose {major}.{minor}, this agent offered 1.8")

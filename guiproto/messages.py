@@ -319,7 +319,10 @@ HEADER: Final = Struct("<III")
 
 
 class Spec(NamedTuple):
-    """How one message lies on the wire. `body` is None for messages of variable length, bounded by `longest`."""
+    """How one message lies on the wire. `body` is None for messages of variable length, bounded by `longest`.
+
+    `head` holds the fields of fixed size: all of them, or those before the array or text that ends the body.
+    """
 
     message: type[Message]
     direction: Direction
@@ -327,11 +330,17 @@ class Spec(NamedTuple):
     body: Struct | None
     shortest: int
     longest: int
+    head: Struct
 
 
 def _fixed(message: type[FixedMessage], direction: Direction, layout: str, since: int = 0) -> Spec:
     body = Struct("<" + layout)
-    return Spec(message, direction, since, body, body.size, body.size)
+    return Spec(message, direction, since, body, body.size, body.size, body)
+
+
+def _variable(message: type[Message], direction: Direction, layout: str, longest: int, since: int = 0) -> Spec:
+    head = Struct("<" + layout)
+    return Spec(message, direction, since, None, head.size, longest, head)
 
 
 _A, _D, _AD = Direction.TO_DAEMON, Direction.TO_AGENT, Direction.BOTH
@@ -348,25 +357,18 @@ SPECS: Final[dict[MessageType, Spec]] = {
     T.MAP: _fixed(Map, _AD, "II"),
     T.UNMAP: _fixed(Unmap, _A, ""),
     T.CONFIGURE: _fixed(Configure, _AD, "iiIII"),
-    T.MFNDUMP: Spec(MfnDump, _A, 0, None, limits.MFNDUMP_HEADER_BYTES, limits.MAX_DUMP_BYTES),
+    T.MFNDUMP: _variable(MfnDump, _A, "7I", limits.MAX_DUMP_BYTES),
     T.SHMIMAGE: _fixed(ShmImage, _A, "iiII"),
     T.CLOSE: _fixed(Close, _D, ""),
     T.CLIPBOARD_REQ: _fixed(ClipboardReq, _D, ""),
-    T.CLIPBOARD_DATA: Spec(ClipboardData, _AD, 0, None, 0, limits.CLIPBOARD_OVERSIZE),
+    T.CLIPBOARD_DATA: _variable(ClipboardData, _AD, "", limits.CLIPBOARD_OVERSIZE),
     T.WMNAME: _fixed(WmName, _A, f"{limits.TITLE_BYTES}s"),
     T.KEYMAP_NOTIFY: _fixed(KeymapNotify, _D, f"{limits.KEYMAP_BYTES}s"),
     T.DOCK: _fixed(Dock, _A, ""),
     T.WINDOW_HINTS: _fixed(WindowHints, _A, "9I"),
     T.WINDOW_FLAGS: _fixed(WindowFlags, _AD, "II"),
     T.WMCLASS: _fixed(WmClass, _A, f"{limits.CLASS_BYTES}s{limits.CLASS_BYTES}s", limits.SINCE_CLASS),
-    T.WINDOW_DUMP: Spec(
-        WindowDump,
-        _A,
-        limits.SINCE_DUMP,
-        None,
-        limits.DUMP_HEADER_BYTES,
-        limits.DUMP_HEADER_BYTES + 4 * limits.MAX_REFS,
-    ),
+    T.WINDOW_DUMP: _variable(WindowDump, _A, "4I", limits.DUMP_HEADER_BYTES + 4 * limits.MAX_REFS, limits.SINCE_DUMP),
     T.CURSOR: _fixed(Cursor, _A, "I", limits.SINCE_CURSOR),
     T.WINDOW_DUMP_ACK: _fixed(WindowDumpAck, _D, "", limits.SINCE_DUMP_ACK),
 }
