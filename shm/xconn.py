@@ -12,11 +12,12 @@ One thread only: python-xlib's locks are not used.
 """
 
 import contextlib
+import os
 import select
 import socket
 from collections.abc import Callable, Iterator
 from struct import Struct
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, NoReturn
 
 import Xlib.display
 import Xlib.error
@@ -56,6 +57,8 @@ class _Wire(Xlib.display._BaseDisplay):
         self._out = bytearray()
         self._in = bytearray()
         self.raw_codes: frozenset[int] = frozenset()
+        self.sent = 0
+        self.on_read: Callable[[], None] = lambda: None
         super().__init__(name)
         # python-xlib's own list, under a type that admits both kinds of event.
         self.queue: list[Any] = self.event_queue
@@ -64,7 +67,7 @@ class _Wire(Xlib.display._BaseDisplay):
         if self.socket_error:
             raise self.socket_error
         request._serial = self.request_serial
-        self.request_serial = (self.request_serial + 1) % 65536
+        self._count(1)
         self._out += request._binary
         if wait_for_response:
             self.sent_requests.append(request)
@@ -77,12 +80,19 @@ class _Wire(Xlib.display._BaseDisplay):
         if fds:
             self.push()
             self._wait(writing=True)
-            sent = socket.send_fds(self.socket, [data], list(fds))
+            try:
+                sent = socket.send_fds(self.socket, [data], list(fds))
+            except OSError as error:
+                self._fail(str(error))
             data = memoryview(data)[sent:]
-        self.request_serial = (self.request_serial + requests) % 65536
+        self._count(requests)
         self._out += data
         if len(self._out) > _OUTPUT_SOFT_LIMIT:
             self.push()
+
+    def _count(self, requests: int) -> None:
+        self.sent += requests
+        self.request_serial = (self.request_serial + requests) % 65536
 
     def push(self) -> None:
         """Send everything; while the server does not take it, receive, so that neither side waits for the other."""
@@ -101,6 +111,7 @@ class _Wire(Xlib.display._BaseDisplay):
         """Receive and parse what is there, waiting for something if `block`."""
         if block:
             self._wait(writing=False)
+        self.on_read()
         while True:
             try:
                 data = self.socket.recv(_RECEIVE_BYTES, socket.MSG_DONTWAIT)
@@ -116,7 +127,11 @@ class _Wire(Xlib.display._BaseDisplay):
         self._parse()
 
     def send_and_recv(
-        self, flush: bool = False, event: bool = False, request: int | None = None, recv: bool = False
+        self,
+        flush: bool = False,  # noqa: ARG002 - the signature is python-xlib's; every call sends everything here
+        event: bool = False,
+        request: int | None = None,
+        recv: bool = False,
     ) -> None:
         """What python-xlib's own code calls to move bytes; `send_recv_lock` is held on entry and free on return."""
         if request == -1:
@@ -139,7 +154,7 @@ class _Wire(Xlib.display._BaseDisplay):
             if not writing or ready & (select.POLLOUT | select.POLLERR | select.POLLHUP):
                 return
 
-    def _fail(self, why: str) -> None:
+    def _fail(self, why: str) -> NoReturn:
         if not self.socket_error:
             self.socket_error = Xlib.error.ConnectionClosedError(why)
         raise self.socket_error
@@ -189,15 +204,37 @@ class XConnection:
         self.display = _open(name)
         self._wire: Any = self.display.display
         self._wire.set_error_handler(self._count_error)
+        # A call that waits reads events off the socket, whose readiness is then lost: the eventfd stands in for it.
+        self._unseen = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._announced = False
+        self._poll = select.epoll()
+        self._poll.register(self._wire.socket.fileno(), select.EPOLLIN)
+        self._poll.register(self._unseen, select.EPOLLIN)
+        self._wire.on_read = self._announce
 
-    def _count_error(self, error: Any, request: Any) -> None:
+    def _count_error(self, error: Any, request: Any) -> None:  # noqa: ARG002 - python-xlib's signature
         self.errors += 1
         if self._on_error is not None:
             self._on_error(error)
 
+    def _announce(self) -> None:
+        if not self._announced:
+            self._announced = True
+            os.eventfd_write(self._unseen, 1)
+
     def fileno(self) -> int:
-        """Readable when the server sent something. What was read already is not announced again: call `events` first."""
-        return int(self._wire.socket.fileno())
+        """Polls readable until `events` was called, when the server sent something or another call read something."""
+        return self._poll.fileno()
+
+    @property
+    def serial(self) -> int:
+        """How many requests were queued so far: the number of the last one."""
+        return int(self._wire.sent)
+
+    def serial_of(self, low: int) -> int:
+        """The full number of the request that the 16 bits `low` in an event mean."""
+        sent = int(self._wire.sent)
+        return sent - ((sent - low) & 0xFFFF)
 
     @property
     def raw_events(self) -> frozenset[int]:
@@ -210,8 +247,10 @@ class XConnection:
 
     def send_raw(self, data: bytes | bytearray | memoryview, requests: int, fds: tuple[int, ...] = ()) -> None:
         """Queue `requests` finished X requests in order with those of python-xlib. The server gets copies of `fds`."""
-        with _closed_means_machine_cannot():
+        try:
             self._wire.send_raw(data, requests, fds)
+        except Xlib.error.ConnectionClosedError as error:
+            raise _gone(error) from None
 
     def new_id(self) -> int:
         """A fresh X resource id."""
@@ -241,19 +280,39 @@ class XConnection:
 
         Raises MachineCannot when the server is gone.
         """
-        with _closed_means_machine_cannot():
-            self._wire.pull(block=False)
-        queue = self._wire.queue
-        while queue:
-            batch, queue[:] = queue[:], []
-            yield from batch
+        wire = self._wire
+        wire.on_read = _nothing
+        try:
+            with _closed_means_machine_cannot():
+                wire.pull(block=False)
+            queue = wire.queue
+            while queue:
+                batch, queue[:] = queue[:], []
+                yield from batch
+        finally:
+            wire.on_read = self._announce
+            if self._announced:
+                self._announced = False
+                os.eventfd_read(self._unseen)
 
     def close(self) -> None:
-        """Close the connection; the server frees what belonged to it."""
+        """Close the connection; the server frees what belonged to it. May be called twice."""
+        if self._poll.closed:
+            return
         with contextlib.suppress(Exception):
             self._wire.push()
+        self._poll.close()
+        os.close(self._unseen)
         with contextlib.suppress(OSError):
             self._wire.socket.close()
+
+
+def _nothing() -> None:
+    """What reading inside `events` has to announce."""
+
+
+def _gone(error: Exception) -> MachineCannot:
+    return MachineCannot("the X server is gone", str(error))
 
 
 @contextlib.contextmanager
@@ -261,7 +320,7 @@ def _closed_means_machine_cannot() -> Iterator[None]:
     try:
         yield
     except Xlib.error.ConnectionClosedError as error:
-        raise MachineCannot("the X server is gone", str(error)) from None
+        raise _gone(error) from None
 
 
 def _open(name: str | None) -> Any:

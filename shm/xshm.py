@@ -54,6 +54,8 @@ _PUT: Final = np.dtype(
     ]
 )
 _PUT_STRUCT: Final = Struct("=BBHIIHHHHHHhhBBBBII")
+_FEW: Final = 24
+"""Up to so many puts are packed faster one by one than by numpy."""
 
 
 class _QueryVersion(rq.ReplyRequest):
@@ -144,22 +146,24 @@ class ShmPath:
         """
         count = len(rects)
         width, height = size
-        if count <= 4:  # a numpy batch costs more than this many struct packs
-            for x, y, w, h in rects.tolist():
-                self._connection.send_raw(
-                    _PUT_STRUCT.pack(
-                        self._major, _PUT_IMAGE, 10, drawable, gc, width, height, x, y, w, h, x + shift[0], y + shift[1],
-                        depth, _Z_PIXMAP, 0, 0, segment, offset,
-                    ),
-                    1,
-                )  # fmt: skip
+        if count <= _FEW:
+            right, down = shift
+            pack, major = _PUT_STRUCT.pack, self._major
+            puts = [
+                pack(
+                    major, _PUT_IMAGE, 10, drawable, gc, width, height, x, y, w, h, x + right, y + down,
+                    depth, _Z_PIXMAP, 0, 0, segment, offset,
+                )
+                for x, y, w, h in rects.tolist()
+            ]  # fmt: skip
+            self._connection.send_raw(b"".join(puts), count)
             return
-        puts = np.zeros(count, _PUT)
-        puts["major"], puts["minor"], puts["length"] = self._major, _PUT_IMAGE, 10
-        puts["drawable"], puts["gc"], puts["segment"], puts["offset"] = drawable, gc, segment, offset
-        puts["total_width"], puts["total_height"] = width, height
-        puts["depth"], puts["format"] = depth, _Z_PIXMAP
-        puts["src_x"], puts["src_y"] = rects[:, 0], rects[:, 1]
-        puts["src_width"], puts["src_height"] = rects[:, 2], rects[:, 3]
-        puts["dst_x"], puts["dst_y"] = rects[:, 0] + shift[0], rects[:, 1] + shift[1]
-        self._connection.send_raw(puts.tobytes(), count)
+        batch = np.zeros(count, _PUT)
+        batch["major"], batch["minor"], batch["length"] = self._major, _PUT_IMAGE, 10
+        batch["drawable"], batch["gc"], batch["segment"], batch["offset"] = drawable, gc, segment, offset
+        batch["total_width"], batch["total_height"] = width, height
+        batch["depth"], batch["format"] = depth, _Z_PIXMAP
+        batch["src_x"], batch["src_y"] = rects[:, 0], rects[:, 1]
+        batch["src_width"], batch["src_height"] = rects[:, 2], rects[:, 3]
+        batch["dst_x"], batch["dst_y"] = rects[:, 0] + shift[0], rects[:, 1] + shift[1]
+        self._connection.send_raw(batch.tobytes(), count)

@@ -1,0 +1,1 @@
+"""The display host without a display: windows become a picture in memory."""

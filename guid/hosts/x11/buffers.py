@@ -1,0 +1,103 @@
+"""A window's pixels come from memory that the X server itself reads; no put can reach past the end of that memory.
+
+Pages that a descriptor stands for are attached read-only and put from where they are. Pages that are only a view are
+copied, the damaged rectangles of them, into a region of our own, and put from there.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.base import MappedPages
+from guid.core.trusted import Geometry
+from guid.hosts.base import Rects
+from guiproto.limits import BYTES_PER_PIXEL, PAGE_SIZE
+from shm.region import Region
+from shm.xshm import ShmPath
+
+
+class Buffer:
+    """An image of `width` x `height` pixels at `offset` of `region`, which the X server knows as `segment`."""
+
+    def __init__(self, region: Region, segment: int, offset: int, width: int, height: int) -> None:
+        assert 0 <= offset <= region.size - width * height * BYTES_PER_PIXEL, "a buffer outside its region"
+        self.region = region
+        self.segment = segment
+        self.offset = offset
+        self.width = width
+        self.height = height
+
+    def refresh(self, rects: Rects) -> None:
+        """Bring the guest's pixels of these rectangles into the region: they are there if it is the guest's."""
+
+    def close(self) -> None:
+        """Give up what the buffer itself owns, after its region was detached."""
+
+
+class ShadowBuffer(Buffer):
+    """Pages without a descriptor: a copy of them in a region of our own, as far as something was painted."""
+
+    def __init__(self, view: memoryview, shm: ShmPath, width: int, height: int) -> None:
+        size = width * height * BYTES_PER_PIXEL
+        assert len(view) >= size, "a buffer outside its view"
+        region = Region.create(-(-size // PAGE_SIZE) * PAGE_SIZE, "window-shadow")
+        try:
+            super().__init__(region, shm.attach(region), 0, width, height)
+        except BaseException:
+            region.close()
+            raise
+        self._source: NDArray[np.uint32] = np.frombuffer(view[:size], np.uint32).reshape(height, width)
+        self._copy: NDArray[np.uint32] = np.frombuffer(region.view(writable=True)[:size], np.uint32).reshape(
+            height, width
+        )
+
+    def refresh(self, rects: Rects) -> None:
+        for x, y, width, height in rects.tolist():
+            part = np.s_[y : y + height, x : x + width]
+            self._copy[part] = self._source[part]
+
+    def close(self) -> None:
+        del self._source, self._copy
+        self.region.close()
+
+
+class Buffers:
+    """Keeps every region attached for as long as a window shows something of it."""
+
+    def __init__(self, shm: ShmPath) -> None:
+        self._shm = shm
+        self._users: dict[Region, int] = {}
+
+    def open(self, pages: MappedPages, width: int, height: int) -> Buffer:
+        """The buffer for `pages`. Raises MachineCannot if the X server cannot attach them."""
+        if pages.region is None:
+            assert pages.view is not None, "pages without a region have a view"
+            buffer: Buffer = ShadowBuffer(pages.view, self._shm, width, height)
+        else:
+            assert width * height * BYTES_PER_PIXEL <= pages.length, "a buffer outside its pages"
+            buffer = Buffer(pages.region, self._shm.attach(pages.region), pages.offset, width, height)
+        self._users[buffer.region] = self._users.get(buffer.region, 0) + 1
+        return buffer
+
+    def close(self, buffer: Buffer) -> None:
+        """A window no longer shows it."""
+        left = self._users[buffer.region] - 1
+        if left:
+            self._users[buffer.region] = left
+        else:
+            del self._users[buffer.region]
+            self._shm.detach(buffer.region)
+        buffer.close()
+
+    def __len__(self) -> int:
+        """How many regions are attached."""
+        return len(self._users)
+
+
+def clipped(rects: NDArray[np.int32], bounds: Geometry) -> Rects:
+    """The parts of `rects` inside `bounds`, without the empty ones."""
+    left = np.maximum(rects[:, 0], bounds.x)
+    top = np.maximum(rects[:, 1], bounds.y)
+    right = np.minimum(rects[:, 0] + rects[:, 2], bounds.x + bounds.width)
+    bottom = np.minimum(rects[:, 1] + rects[:, 3], bounds.y + bounds.height)
+    parts = np.stack((left, top, right - left, bottom - top), axis=1)
+    return np.ascontiguousarray(parts[(parts[:, 2] > 0) & (parts[:, 3] > 0)])
