@@ -81,7 +81,11 @@ class Vchan(ABC):
 
     @abstractmethod
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes; b"" when there are none now. Still returns what is buffered after the peer is gone."""
+        """Up to `size` bytes; b"" when there are none now. Still returns what is buffered after the peer is gone.
+
+        A result shorter than `size` may be taken for "nothing more now": the next `read` before an `update` or
+        `data_ready` may then return b"" without looking. Nothing is lost by it, since `fileno()` polls readable.
+        """
 
     @abstractmethod
     def write(self, data: bytes | bytearray | memoryview) -> int:
@@ -119,7 +123,7 @@ class PageSharer(ABC):
     def release(self, pages: SharedPages) -> None:
         """Take the pages back. Call it only when the GUI domain is done with them (acknowledged or disconnected)."""
 
-    def adopt(self, fd: int, offset: int, length: int) -> SharedPages:
+    def adopt(self, fd: int, offset: int, length: int) -> SharedPages:  # noqa: ARG002 - for those who can
         """Share memory that somebody else allocated: the page-aligned range of `fd`, which stays the caller's.
 
         Raises MachineCannot where a backend cannot do that (the default).
@@ -127,7 +131,10 @@ class PageSharer(ABC):
         raise MachineCannot(f"{type(self).__name__} cannot share memory that it did not allocate")
 
     def publish(self) -> None:  # noqa: B027 - optional: most backends need no step before references are valid
-        """Make every page shared so far reachable for the peer. Called before references are put on the wire."""
+        """Make every page shared so far reachable for the peer. Called before references are put on the wire.
+
+        Raises MachineCannot when the peer leaves no room for it. A peer that is gone is no error.
+        """
 
     @abstractmethod
     def close(self) -> None:
@@ -167,7 +174,7 @@ class PageMapper(ABC):
         Raises PeerMisbehaved("page reference", ...) for references that the domain does not share with us.
         """
 
-    def map_frames(self, refs: Refs) -> MappedPages:
+    def map_frames(self, refs: Refs) -> MappedPages:  # noqa: ARG002 - for those who can
         """The same for the deprecated frame numbers of MFNDUMP. Backends that have no such thing refuse (default)."""
         raise PeerMisbehaved("MFNDUMP", "this backend maps no frame numbers")
 
@@ -234,7 +241,7 @@ class DomainDriver(ABC):
     def events(self) -> Sequence[Domain]:
         """Domains whose state changed since the last call. Never blocks."""
 
-    def runtime(self, name: str) -> Environment[str, str]:
+    def runtime(self, name: str) -> Environment[str, str]:  # noqa: ARG002 - for those who need it
         """Environment variables with which `Backend.client` for that domain must be called; empty for most."""
         return {}
 
@@ -249,8 +256,11 @@ class Backend(ABC):
     name: str
 
     @abstractmethod
-    def missing(self) -> Sequence[str]:
-        """What this machine lacks, one sentence each with the remedy; empty when the backend can be used here."""
+    def missing(self, *, domains: bool = False) -> Sequence[str]:
+        """What this machine lacks, one sentence each with the remedy; empty when the backend can be used here.
+
+        Vchans and pages, which is all that `guid attach` and `guiagent` need; `domains`: also for starting domains.
+        """
 
     @abstractmethod
     def server(self, domid: int, peer: int, port: int) -> Vchan:
@@ -262,13 +272,16 @@ class Backend(ABC):
 
     @abstractmethod
     def sharer(self, domid: int, gui_domid: int) -> PageSharer:
-        """Shares pages of `domid` (this domain) with `gui_domid`."""
+        """Shares pages of `domid` (this domain) with `gui_domid`.
+
+        Made before the vchan server: a GUI domain that is connected may look for it. It may serve several sessions.
+        """
 
     @abstractmethod
     def mapper(self, domid: int, peer: int) -> PageMapper:
         """Maps pages that `peer` shares with `domid` (this domain). Made when a vchan to it has just connected."""
 
-    def domains(self, state_dir: Path) -> DomainDriver:
+    def domains(self, state_dir: Path) -> DomainDriver:  # noqa: ARG002 - for those who can
         """The domain driver, keeping what it must remember under `state_dir`. Raises MachineCannot if it has none."""
         raise MachineCannot(f"backend {self.name} starts no domains", "start the AppVM yourself and use `guid attach`")
 

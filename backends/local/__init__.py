@@ -1,0 +1,84 @@
+"""The local backend: every AppVM is a sandbox on this machine, its vchan a Unix socket, its shared pages memfds.
+
+Both sockets lie in $VCHAN_SOCKET_DIR, by default that of Qubes' libvchan-socket, whose programs can be the other end.
+"""
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from backends.base import Backend, DomainDriver, MachineCannot, PageMapper, PageSharer, Vchan
+from backends.local.mapping import LocalMapper
+from backends.local.sharing import LocalSharer
+from backends.local.vchan import LocalClient, LocalServer
+
+DEFAULT_SOCKET_DIR: Final = "/var/run/vchan"
+_MAX_DOMID: Final = 0xFFFF
+
+
+class LocalBackend(Backend):
+    """Everything meets in `socket_dir`."""
+
+    name = "local"
+
+    def __init__(self, socket_dir: Path) -> None:
+        self._socket_dir = socket_dir.absolute()
+
+    def missing(self, *, domains: bool = False) -> Sequence[str]:
+        missing = []
+        try:
+            os.close(os.memfd_create("probe", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING))
+        except (AttributeError, OSError):
+            missing.append("The system has no memfd that can be sealed: use Linux 3.17 or later.")
+        if not Path("/proc/self/fd").is_dir():
+            missing.append("There is no /proc: mount it.")
+        if domains:
+            missing += _missing_for_domains()
+        return missing
+
+    def server(self, domid: int, peer: int, port: int) -> Vchan:
+        return LocalServer(self._socket_dir, _checked(domid), _checked(peer), port)
+
+    def client(self, domid: int, peer: int, port: int) -> Vchan:
+        return LocalClient(self._socket_dir, _checked(peer), _checked(domid), port)
+
+    def sharer(self, domid: int, gui_domid: int) -> PageSharer:
+        return LocalSharer(self._socket_dir, _checked(domid), _checked(gui_domid))
+
+    def mapper(self, domid: int, peer: int) -> PageMapper:
+        return LocalMapper(self._socket_dir, _checked(domid), _checked(peer))
+
+    def domains(self, state_dir: Path) -> DomainDriver:
+        # Only the supervisor starts domains; workers and agents do without this module.
+        from backends.local.domains import LocalDomains
+
+        return LocalDomains(state_dir)
+
+
+def factory(environ: Mapping[str, str]) -> Backend:
+    """The entry point `local`."""
+    return LocalBackend(Path(environ.get("VCHAN_SOCKET_DIR") or DEFAULT_SOCKET_DIR))
+
+
+def _checked(domid: int) -> int:
+    if not 0 <= domid <= _MAX_DOMID:
+        raise MachineCannot(f"there is no domain {domid}", f"domain ids are 0 to {_MAX_DOMID}")
+    return domid
+
+
+def _missing_for_domains() -> Sequence[str]:
+    from backends.local import sandbox
+
+    missing = []
+    if shutil.which("Xvfb") is None:
+        missing.append("Xvfb, the display server of AppVMs, is not installed: apt install xvfb.")
+    if shutil.which("bwrap") is None:
+        missing.append("bubblewrap, which isolates AppVMs, is not installed: apt install bubblewrap.")
+    else:
+        try:
+            sandbox.probe(sandbox.host_ids(_MAX_DOMID))
+        except MachineCannot as lack:
+            missing.append(f"User namespaces, which isolate AppVMs, cannot be used ({lack.what}): {lack.remedy}.")
+    return missing

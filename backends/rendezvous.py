@@ -1,0 +1,135 @@
+"""A socket file belongs to at most one live process, appears only when it accepts, and leaves nothing behind.
+
+Unix sockets alone give none of the three: the file of a dead server stays, whoever unlinks it first may take the place
+of a live one, and it exists between bind and listen, when it still refuses. So a server holds a lock on a file beside
+it, which the kernel drops with the process; binds under another name; and renames when it listens.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import socket
+import stat
+import time
+from pathlib import Path
+from typing import Final
+
+from guiproto.errors import MachineCannot
+
+_LONGEST_PATH: Final = 107
+_FRESH_SECONDS: Final = 10.0
+_NOBODY: Final = (errno.ENOENT, errno.ENOTDIR, errno.ECONNREFUSED, errno.EAGAIN, errno.EPROTOTYPE)
+_MOMENTARY: Final = (errno.EAGAIN, errno.ECONNABORTED, errno.EINTR)
+
+
+class Listener:
+    """Listens on the socket file `path` until `stop`, and keeps others from doing so until `close`."""
+
+    def __init__(self, path: Path, kind: socket.SocketKind, what: str, *, backlog: int) -> None:
+        """`what` is what the path stands for, in a message to the user. A missing directory is made, for us alone.
+
+        Raises MachineCannot when a live process has it, or the directory cannot be used. Servers that take no lock
+        (those of Qubes' libvchan-socket) are not noticed but replaced, as they replace each other.
+        """
+        self.path = path
+        self._socket: socket.socket | None = None
+        self._lock = -1
+        new = path.with_name(path.name + ".new")
+        if len(os.fsencode(new)) > _LONGEST_PATH:
+            raise MachineCannot(f"the socket path {path} is too long", "use a directory with a shorter name")
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = _lock(path.with_suffix(".lock"), what)
+            self._socket = socket.socket(socket.AF_UNIX, kind | socket.SOCK_NONBLOCK)
+            os.fchmod(self._socket.fileno(), 0o600)  # Linux gives the file that bind makes this mode
+            new.unlink(missing_ok=True)
+            self._socket.bind(str(new))
+            self._socket.listen(backlog)
+            self._inode = new.stat().st_ino
+            new.rename(path)
+        except OSError as error:
+            self.close()
+            raise MachineCannot(f"cannot listen on {path}: {error.strerror}", "check the directory") from None
+
+    def fileno(self) -> int:
+        """Polls readable when somebody connects; -1 after `stop`."""
+        return -1 if self._socket is None else self._socket.fileno()
+
+    def accept(self) -> socket.socket | None:
+        """The next connection, non-blocking, if there is one. Raises MachineCannot when descriptors have run out."""
+        if self._socket is None:
+            return None
+        try:
+            connection, _ = self._socket.accept()
+        except OSError as error:
+            if error.errno in _MOMENTARY:
+                return None
+            raise MachineCannot(f"cannot accept on {self.path}: {error.strerror}", "raise `ulimit -n`") from None
+        connection.setblocking(False)
+        return connection
+
+    def stop(self) -> None:
+        """Listen no longer, and remove the socket file; those who connected and were not accepted see the end."""
+        if self._socket is None:
+            return
+        with contextlib.suppress(OSError):
+            if self.path.lstat().st_ino == self._inode:
+                self.path.unlink()
+        self._socket.close()
+        self._socket = None
+
+    def close(self) -> None:
+        """Stop, and let others listen. May be called twice."""
+        self.stop()
+        if self._lock >= 0:
+            # Unlinked while it is held: whoever opened it before, and locks it later, sees that it is the file no more.
+            self.path.with_suffix(".lock").unlink(missing_ok=True)
+            os.close(self._lock)
+            self._lock = -1
+
+
+def _lock(path: Path, what: str) -> int:
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            raise MachineCannot(f"{what} is in use", f"a live process holds {path}; stop it or use other ids") from None
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_ino == os.fstat(fd).st_ino:
+                return fd
+        os.close(fd)
+
+
+def connect(path: Path, kind: socket.SocketKind) -> socket.socket | None:
+    """A non-blocking connection to the server of the socket file, or None when nobody listens there now.
+
+    The directory may be a guest's. So the last component must be a socket and no symbolic link, which could lead to a
+    socket of the host, and the connection never waits. Raises MachineCannot when the socket may not be used.
+    """
+    found = -1
+    connection = None
+    try:
+        found = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        if stat.S_ISSOCK(os.fstat(found).st_mode):
+            connection = socket.socket(socket.AF_UNIX, kind | socket.SOCK_NONBLOCK)
+            connection.connect(f"/proc/self/fd/{found}")
+        return connection
+    except OSError as error:
+        if connection is not None:
+            connection.close()
+        if error.errno in _NOBODY:
+            return None
+        raise MachineCannot(f"cannot connect to {path}: {error.strerror}", "it must belong to you") from None
+    finally:
+        if found >= 0:
+            os.close(found)
+
+
+def is_fresh(path: Path) -> bool:
+    """Whether the file is so new that the server which made it may be about to listen, rather than be dead."""
+    with contextlib.suppress(OSError):
+        return abs(time.time() - path.lstat().st_ctime) < _FRESH_SECONDS
+    return False
