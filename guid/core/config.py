@@ -1,0 +1,42 @@
+"""What the user decides about a VM's session, and what a session may cost at most."""
+
+from dataclasses import dataclass, field
+
+from guid.core.trusted import Label
+
+
+@dataclass(frozen=True, slots=True)
+class Quotas:
+    """Bounds on what one VM makes the GUI domain hold. What is beyond is refused with a line in the log.
+
+    A program that runs wild must not take its VM's other windows with it, so the first step past a quota never ends
+    the session; only `refused`, which would cost memory in the daemon, does.
+    """
+
+    windows: int = 2000
+    """Windows at a time. Toolkits keep every menu and tooltip they ever showed as an unmapped window, so hundreds are
+    normal after a day's work; ten times that is a program gone wild."""
+    refused: int = 65536
+    """Ids of refused windows that are remembered, so that what is said about them later is no violation."""
+    pages: int = 1 << 19
+    """Pages of all window buffers together: 2 GiB, or 64 windows that fill a 4K screen each."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionConfig:
+    """One VM's policy. `label` is not used by the session itself: it is kept here for who reports about windows."""
+
+    label: Label
+    border_width: int = 3
+    border_managed: bool = True
+    """Whether windows under a window manager's care have our border too: it counts when keeping frames on screen."""
+    override_redirect: bool = True
+    """Whether windows may ask to be left alone by the window manager, as menus do."""
+    allow_fullscreen: bool = False
+    """Whether a VM may hide its border by going fullscreen. If not, such a window fills the work area instead."""
+    utf8_titles: bool = False
+    allow_frames: bool = False
+    """Whether MFNDUMP, buffers by machine frame number, is served: only where the backend can map those."""
+    paint_limit: int = 512
+    """Most rectangles that are painted in one window per wake-up."""
+    quotas: Quotas = field(default_factory=Quotas)

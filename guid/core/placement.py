@@ -1,0 +1,170 @@
+"""Both sides of one window end at the same geometry, with one CONFIGURE to the agent on its way at most, and at rest.
+
+The window exists twice: in the AppVM, where programs move it, and on the desktop, where the user and the window manager
+do. Each side tells the other, the channels are queues, and tellings cross. The rules:
+
+- What the host reports is so. The agent is told; while it has not answered, only the newest counts, and goes out at the
+  answer. An answer is a CONFIGURE of the geometry that was sent.
+- What the agent says while nothing is on its way to it is a wish. The desktop's window follows as far as policy lets it
+  (`allow`); where that is elsewhere, the agent is told.
+- Another geometry while ours is on its way is, mostly, a wish that crossed with it, which the agent is about to give up
+  for ours. It may also be an agent that cannot do what we asked, such as a terminal that only has whole rows. Both
+  look the same, so ours is sent once more: the first kind answers it, the second repeats itself, and then its wish
+  counts, unless the host has moved on meanwhile.
+- Existing agents do not answer a geometry that they have already. So one that the agent is known to have is not sent,
+  and an answer that is a second late is not waited for: without a word from the agent, it did as told.
+- An agent that insists on what policy or the window manager refuses is corrected three times in a row. Then the two
+  sides differ, quietly, until either moves or two seconds pass. Without that they would argue for ever.
+"""
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from guid.core.timer import Timer
+from guid.core.trusted import Geometry
+
+ANSWER_SECONDS: Final = 1.0
+DISPUTE_SECONDS: Final = 2.0
+DISPUTE_LIMIT: Final = 3
+
+Allow = Callable[[Geometry], Geometry]
+"""Policy: where a window goes whose agent wants it there."""
+
+
+class Step(NamedTuple):
+    """What is to be done: configure the host's window, send the agent a CONFIGURE, both, or nothing."""
+
+    host: Geometry | None = None
+    agent: Geometry | None = None
+
+
+NOTHING: Final = Step()
+
+
+class Placement:
+    """The two geometries of a window: `agent` is where its agent last said it is, `shown` where the desktop has it."""
+
+    __slots__ = (
+        "_answer",
+        "_contradiction",
+        "_dispute",
+        "_disputed",
+        "_resent",
+        "_rounds",
+        "_wish",
+        "agent",
+        "asked",
+        "shown",
+    )
+
+    def __init__(self, agent: Geometry, shown: Geometry) -> None:
+        self.agent = agent
+        self.shown = shown
+        self.asked: Geometry | None = None
+        """What was sent to the agent and is not answered."""
+        self._answer = Timer(ANSWER_SECONDS)
+        self._resent = False
+        self._contradiction: Geometry | None = None
+        self._wish: Geometry | None = None
+        """The agent's wish that the host has been asked to follow and may yet refuse."""
+        self._dispute: tuple[Geometry, Geometry] | None = None
+        self._rounds = 0
+        self._disputed = Timer(DISPUTE_SECONDS)
+
+    def agent_says(self, geometry: Geometry, allow: Allow) -> Step:
+        """The agent's window is, or wants to be, there."""
+        self.agent = geometry
+        if self.asked is None:
+            return self._follow(geometry, allow)
+        if geometry == self.asked:
+            self._settle()
+            return self._inform()
+        repeated = geometry == self._contradiction
+        self._contradiction = geometry
+        if self.shown != self.asked:
+            # What it contradicts is out of date anyway. If it already is where the host is now, the answer to what is
+            # on its way, or the end of waiting for it, will show.
+            return NOTHING if geometry == self.shown else self._ask(self.shown)
+        if not self._resent:
+            self._resent = True
+            self._answer.start()
+            return Step(agent=self.asked)
+        if not repeated:
+            return NOTHING
+        self._settle()
+        return self._follow(geometry, allow)
+
+    def host_says(self, geometry: Geometry) -> Step:
+        """The desktop's window is there, by somebody else's wish than ours."""
+        if self._wish is not None:
+            self._note(self._wish, geometry)
+            self._wish = None
+        self.shown = geometry
+        return self._inform()
+
+    def place(self, geometry: Geometry) -> Step:
+        """The daemon itself decides: the desktop's window goes there, and the agent is told."""
+        host = None if geometry == self.shown else geometry
+        self.shown = geometry
+        self._wish = None
+        return Step(host, self._inform().agent)
+
+    def tick(self, now: float, allow: Allow) -> Step:
+        """Time passed."""
+        if self._disputed.rings(now):
+            self._dispute = None
+            self._rounds = 0
+        if not self._answer.rings(now) or self.asked is None:
+            return NOTHING
+        if self._contradiction is None:
+            self.agent = self.asked
+        moved_on = self.shown != self.asked
+        self._settle()
+        if moved_on or self.agent == self.shown:
+            return self._inform()
+        return self._follow(self.agent, allow)
+
+    def deadline(self) -> float | None:
+        """When `tick` has something to do."""
+        times = [t for t in (self._answer.deadline(), self._disputed.deadline()) if t is not None]
+        return min(times, default=None)
+
+    def _follow(self, wish: Geometry, allow: Allow) -> Step:
+        if self._is_settled_dispute():
+            self._disputed.start()
+            return NOTHING
+        target = allow(wish)
+        host = None if target == self.shown else target
+        self.shown = target
+        if host is not None:
+            self._wish = wish
+        if target == wish:
+            return Step(host)
+        self._note(wish, target)
+        return Step(host, self._inform().agent)
+
+    def _inform(self) -> Step:
+        if self.asked is not None or self.agent == self.shown or self._is_settled_dispute():
+            return NOTHING
+        return self._ask(self.shown)
+
+    def _ask(self, geometry: Geometry) -> Step:
+        self.asked = geometry
+        self._resent = False
+        self._contradiction = None
+        self._answer.start()
+        return Step(agent=geometry)
+
+    def _settle(self) -> None:
+        self.asked = None
+        self._answer.stop()
+
+    def _note(self, wish: Geometry, refusal: Geometry) -> None:
+        if wish == refusal:
+            return
+        self._rounds = self._rounds + 1 if self._dispute == (wish, refusal) else 1
+        self._dispute = (wish, refusal)
+        self._disputed.start()
+
+    def _is_settled_dispute(self) -> bool:
+        return self._rounds > DISPUTE_LIMIT and self._dispute == (self.agent, self.shown)

@@ -1,0 +1,230 @@
+"""One VM's session with its agent: messages and desktop events in, commands out, and no way to touch anything else.
+
+`receive` takes what the decoder yields, `host_event` what the display host reports; both return commands to be carried
+out in order. Damage is not among them: `take_damage`, once at the end of a batch, says what to paint then. `tick` wants
+the time once per batch, whatever happened in it; `deadline` says when it wants it next.
+
+A broken rule raises PeerMisbehaved; what came before it stays valid, damage included. Text of the AppVM's choice is in
+titles and classes only, never in a log line or an error.
+
+Window id 0, the whole screen of agents that do not know windows, is a window like any other: it has a buffer and a
+place, but does not lend its buffer to windows without one.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from guid.core import validate
+from guid.core.commands import (
+    Command,
+    CreateWindow,
+    DestroyWindow,
+    DockWindow,
+    MapWindow,
+    Paint,
+    SendToAgent,
+    SetState,
+    UnmapWindow,
+)
+from guid.core.config import Quotas, SessionConfig
+from guid.core.host_events import (
+    ButtonEvent,
+    CloseEvent,
+    ConfiguredEvent,
+    CrossingEvent,
+    FocusEvent,
+    HostEvent,
+    KeyEvent,
+    MappedEvent,
+    MotionEvent,
+    ScreenEvent,
+    ScreenInfo,
+    StateEvent,
+)
+from guid.core.input import Input
+from guid.core.looks import Looks
+from guid.core.notices import Notices
+from guid.core.pixels import Pixels
+from guid.core.placement import Placement
+from guid.core.places import Places
+from guid.core.trusted import StateFlags, WindowId
+from guid.core.windows import Window, WindowInfo, WindowTable
+from guiproto import messages as wire
+from guiproto.errors import PeerMisbehaved
+
+__all__ = ["Quotas", "Session", "SessionConfig"]
+
+_REPORTED = StateFlags.FULLSCREEN | StateFlags.DEMANDS_ATTENTION | StateFlags.MINIMIZE
+
+
+class Session:
+    """Lives as long as one connection of an agent."""
+
+    def __init__(self, config: SessionConfig, screen: ScreenInfo) -> None:
+        self._config = config
+        self._windows = WindowTable(config.quotas)
+        self._notices = Notices()
+        self._places = Places(config, screen, self._windows, self._notices)
+        self._pixels = Pixels(config, self._windows, self._notices)
+        self._looks = Looks(config, self._windows, self._notices)
+        self._input = Input()
+        self._handlers: dict[type[Any], Callable[[Any], list[Command]]] = {
+            wire.ShmImage: self._pixels.shm_image,
+            wire.DamageBatch: self._pixels.damage_batch,
+            wire.WindowDump: self._pixels.window_dump,
+            wire.MfnDump: self._pixels.mfn_dump,
+            wire.Create: self._create,
+            wire.Destroy: self._destroy,
+            wire.Map: self._map,
+            wire.Unmap: self._unmap,
+            wire.Dock: self._dock,
+            wire.Configure: self._configure,
+            wire.WindowFlags: self._window_flags,
+            wire.WmName: self._looks.title,
+            wire.WmClass: self._looks.window_class,
+            wire.WindowHints: self._looks.hints,
+            wire.Cursor: self._looks.cursor,
+            wire.ClipboardData: self._clipboard_data,
+        }
+
+    def receive(self, message: wire.Message | wire.DamageBatch) -> list[Command]:
+        """What to do about a message of the agent. Raises PeerMisbehaved where it breaks a rule."""
+        handler = self._handlers.get(type(message))
+        if handler is None:
+            raise PeerMisbehaved("unknown message type", f"{type(message).__name__} does not come from an agent")
+        return handler(message)
+
+    def host_event(self, event: HostEvent) -> list[Command]:
+        """What to do about an event of the desktop. Events of windows that are gone are dropped."""
+        if isinstance(event, ScreenEvent):
+            return self._places.screen_changed(event.screen)
+        window = self._windows.find(event.window)
+        if window is None:
+            return []
+        match event:
+            case KeyEvent() | ButtonEvent() | MotionEvent() | CrossingEvent() | FocusEvent():
+                return [SendToAgent(message) for message in self._input.handle(event)]
+            case ConfiguredEvent():
+                return self._places.host_says(window, event.geometry)
+            case MappedEvent():
+                return self._host_mapped(window) if event.mapped else self._host_withdrew(window)
+            case CloseEvent():
+                return [SendToAgent(wire.Close(window.id))]
+            case StateEvent():
+                set_, unset = event.set & _REPORTED, event.unset & _REPORTED
+                return [SendToAgent(wire.WindowFlags(window.id, set_, unset))] if set_ or unset else []
+
+    def take_damage(self) -> list[Paint]:
+        """What to paint for all damage since the last call, clipped to the buffers as they are now."""
+        return self._pixels.take_damage()
+
+    def buffer_failed(self, window: WindowId) -> None:
+        """An AttachBuffer was not carried out, and the session goes on: the window has no buffer."""
+        found = self._windows.find(window)
+        if found is not None:
+            self._pixels.detach(found)
+
+    def tick(self, now: float) -> list[Command]:
+        """Time passed: `now` in seconds, of any monotonic clock."""
+        return [*map(SendToAgent, self._input.tick(now)), *self._places.tick(now)]
+
+    def deadline(self) -> float | None:
+        """The time at which `tick` has something to do; None while nothing is pending, 0.0 for at once."""
+        times = [t for t in (self._input.deadline(), self._places.deadline()) if t is not None]
+        return min(times, default=None)
+
+    def snapshot(self) -> list[WindowInfo]:
+        """Every window, for `guid windows`."""
+        return self._windows.info()
+
+    # --- the agent ---
+
+    def _create(self, message: wire.Create) -> list[Command]:
+        geometry = validate.create(message)
+        if not self._windows.has_room(message.window):
+            quota = self._config.quotas.windows
+            return self._notices.once(f"more windows than the quota of {quota}: further ones are not shown")
+        window = Window(WindowId(message.window), Placement(geometry, geometry), override_redirect=False)
+        self._windows.add(window)
+        said = self._places.revalidate(window, wanted=bool(message.override_redirect))
+        # Nothing of it exists yet, so where policy moves it, it is made there: only the agent has to be told.
+        told = [command for command in self._places.keep(window) if isinstance(command, SendToAgent)]
+        return [*said, CreateWindow(window.id, window.placement.shown, window.override_redirect), *told]
+
+    def _destroy(self, message: wire.Destroy) -> list[Command]:
+        window = self._windows.get(message.window)
+        self._windows.remove(message.window)
+        echo = SendToAgent(wire.Destroy(message.window))
+        if window is None:
+            return [echo]
+        self._pixels.hidden(window)
+        self._input.gone(window.id)
+        return [DestroyWindow(window.id), echo]
+
+    def _map(self, message: wire.Map) -> list[Command]:
+        window = self._windows.get(message.window)
+        if window is None or window.mapped or window.docked:
+            return []
+        was_override = window.override_redirect
+        commands = self._places.revalidate(window, wanted=bool(message.override_redirect))
+        if was_override or window.override_redirect:
+            commands += self._places.keep(window)
+        window.transient_for = self._windows.owner(window, message.transient_for)
+        window.mapped = True
+        return [*commands, MapWindow(window.id, window.override_redirect, window.transient_for)]
+
+    def _unmap(self, message: wire.Unmap) -> list[Command]:
+        window = self._windows.get(message.window)
+        if window is None or window.docked:
+            return []
+        self._host_withdrew(window)
+        # Also if it was not mapped: one that the window manager minimised is still in its list.
+        return [UnmapWindow(window.id), *self._pixels.detach(window)]
+
+    def _dock(self, message: wire.Dock) -> list[Command]:
+        window = self._windows.get(message.window)
+        if window is None or window.mapped or window.docked:
+            return []
+        window.override_redirect = False
+        window.docked = True
+        return [DockWindow(window.id)]
+
+    def _configure(self, message: wire.Configure) -> list[Command]:
+        geometry = validate.configure(message)
+        window = self._windows.get(message.window)
+        return [] if window is None else self._places.agent_says(window, geometry)
+
+    def _window_flags(self, message: wire.WindowFlags) -> list[Command]:
+        set_, unset = validate.flags(message)
+        window = self._windows.get(message.window)
+        if window is None or window.override_redirect or window.docked:
+            return []  # states are a window manager's business, and those windows are none of it
+        if window.mapped:
+            unset &= ~StateFlags.DEMANDS_ATTENTION
+        commands: list[Command] = []
+        if not self._config.allow_fullscreen:
+            if set_ & StateFlags.FULLSCREEN:
+                set_ &= ~StateFlags.FULLSCREEN
+                commands = self._places.fill(window)
+            elif unset & StateFlags.FULLSCREEN:
+                commands = self._places.unfill(window)
+        return [*commands, SetState(window.id, set_, unset)] if set_ or unset else commands
+
+    def _clipboard_data(self, message: wire.ClipboardData) -> list[Command]:
+        """CLIPBOARD_DATA, for whatever window: it counts only as the answer to a request, and none is made."""
+        validate.clipboard(message)
+        return []
+
+    # --- the window manager ---
+
+    def _host_mapped(self, window: Window) -> list[Command]:
+        if window.mapped:
+            return []
+        window.mapped = True
+        return [SendToAgent(wire.Map(window.id, 0, int(window.override_redirect)))]
+
+    def _host_withdrew(self, window: Window) -> list[Command]:
+        window.mapped = False
+        self._pixels.hidden(window)
+        self._input.gone(window.id)
+        return []

@@ -1,0 +1,157 @@
+"""The table of a VM's windows: every id that a command or an event names is in it, or the agent broke a rule."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, TypedDict
+
+from guid.core.config import Quotas
+from guid.core.placement import Placement
+from guid.core.trusted import Geometry, Title, WindowId
+from guiproto.errors import PeerMisbehaved
+
+_CHAIN: Final = 32
+
+
+@dataclass(slots=True)
+class Window:
+    """What the daemon knows of one window."""
+
+    id: WindowId
+    placement: Placement
+    override_redirect: bool
+    mapped: bool = False
+    """Whether the user can see it: False also while it is minimised."""
+    docked: bool = False
+    transient_for: WindowId | None = None
+    title: Title | None = None
+    buffer: tuple[int, int] | None = None
+    """Width and height of the attached buffer, in pixels."""
+    pages: int = 0
+    damage_rects: int = 0
+    restore: Geometry | None = None
+    """Where it was before it filled the work area instead of going fullscreen."""
+
+
+class WindowInfo(TypedDict):
+    """One row of `guid windows --json`, as far as the session knows it. Sizes in pixels, of the content."""
+
+    remote_id: int
+    title: str
+    x: int
+    y: int
+    width: int
+    height: int
+    mapped: bool
+    override_redirect: bool
+    transient_for: int | None
+    docked: bool
+    buffer_width: int | None
+    buffer_height: int | None
+    damage_rects: int
+
+
+class WindowTable:
+    """Windows by the agent's id, and how much of the quotas they use."""
+
+    def __init__(self, quotas: Quotas) -> None:
+        self._quotas = quotas
+        self._windows: dict[int, Window] = {}
+        self._refused: set[int] = set()
+        self._pages = 0
+
+    def __iter__(self) -> Iterator[Window]:
+        return iter(self._windows.values())
+
+    def find(self, number: int) -> Window | None:
+        """The window, or None where there is none: for events of the desktop, which may come late."""
+        return self._windows.get(number)
+
+    def get(self, number: int) -> Window | None:
+        """The window that a message is about, or None where its creation was refused: then the message is moot.
+
+        Raises PeerMisbehaved where there is no such window.
+        """
+        window = self._windows.get(number)
+        if window is None and number not in self._refused:
+            raise PeerMisbehaved("unknown window", f"0x{number:x}")
+        return window
+
+    def knows(self, number: int) -> bool:
+        """Whether `get` would not raise."""
+        return number in self._windows or number in self._refused
+
+    def has_room(self, number: int) -> bool:
+        """Whether window `number` may be created; if not, its id is remembered as refused.
+
+        Raises PeerMisbehaved where the window exists already, or too many have been refused.
+        """
+        if number in self._windows or number in self._refused:
+            raise PeerMisbehaved("window exists already", f"0x{number:x}")
+        if len(self._windows) < self._quotas.windows:
+            return True
+        if len(self._refused) >= self._quotas.refused:
+            raise PeerMisbehaved("quota: windows", f"{self._quotas.refused} more than {self._quotas.windows} windows")
+        self._refused.add(number)
+        return False
+
+    def add(self, window: Window) -> None:
+        """Enter a window that there was room for."""
+        self._windows[window.id] = window
+
+    def remove(self, number: int) -> None:
+        """Forget a window or a refused id; nothing is transient for it any more."""
+        window = self._windows.pop(number, None)
+        if window is None:
+            self._refused.discard(number)
+            return
+        self._pages -= window.pages
+        for other in self._windows.values():
+            if other.transient_for == number:
+                other.transient_for = None
+
+    def has_pages(self, window: Window, pages: int) -> bool:
+        """Whether the quota allows `window` a buffer of so many pages instead of the one it has."""
+        return self._pages - window.pages + pages <= self._quotas.pages
+
+    def attach(self, window: Window, size: tuple[int, int] | None, pages: int) -> None:
+        """Note the window's buffer, or that it has none."""
+        self._pages += pages - window.pages
+        window.buffer, window.pages = size, pages
+
+    def owner(self, window: Window, number: int) -> WindowId | None:
+        """The window that `window` is transient for if it says it is for `number`: None unless that makes sense.
+
+        Circles are cut, because window managers walk such chains to their end; so are absurdly long ones.
+        """
+        seen = self._windows.get(number)
+        for _ in range(_CHAIN):
+            if seen is None or seen is window:
+                break
+            if seen.transient_for is None:
+                return WindowId(number)
+            seen = self._windows.get(seen.transient_for)
+        return None
+
+    def info(self) -> list[WindowInfo]:
+        """What is known of each window."""
+        return [_info(window) for window in self]
+
+
+def _info(window: Window) -> WindowInfo:
+    shown = window.placement.shown
+    width, height = window.buffer or (None, None)
+    return WindowInfo(
+        remote_id=window.id,
+        title=window.title.text if window.title is not None else "",
+        x=shown.x,
+        y=shown.y,
+        width=shown.width,
+        height=shown.height,
+        mapped=window.mapped,
+        override_redirect=window.override_redirect,
+        transient_for=window.transient_for,
+        docked=window.docked,
+        buffer_width=width,
+        buffer_height=height,
+        damage_rects=window.damage_rects,
+    )
