@@ -120,6 +120,10 @@ class X11Host(DisplayHost):
     def flush(self) -> None:
         self._connection.flush()
 
+    def sync(self) -> None:
+        """Send everything and wait until the X server has done it. Not for the loop: it waits."""
+        self._connection.sync()
+
     def close(self) -> None:
         for window in list(self._windows):
             self.destroy(window.id)

@@ -1,6 +1,7 @@
 """The core hears where a window really is whenever that is not what the core asked for, and never an echo of its own.
 
-Echoes are told from other people's wishes by value: what we asked for is kept, in order, until an event confirms it. A
+Echoes are told from other people's wishes by value: what we asked for last is kept, in order, until an event confirms
+it. A window manager may still be busy with wishes that the X server has long seen, so their age tells too little. A
 window manager's frame makes X's coordinates relative to that frame; it then says the real ones in a synthetic event
 (ICCCM 4.1.5), or the X server is asked.
 """
@@ -53,6 +54,7 @@ class Placement:
         if place != (window.asked[-1] if window.asked else window.seen):
             window.asked.append(place)
         send(self._connection, window.frame.place(geometry))
+        window.asking_serial = self._connection.serial
 
     def take_answers(self, out: list[HostEvent]) -> None:
         """Events that answers of the X server have become since the last call."""
@@ -61,33 +63,36 @@ class Placement:
 
     def _configured(self, data: bytes, out: list[HostEvent]) -> None:
         latest = {fields[3]: fields for fields in _CONFIGURE_EVENT.iter_unpack(data)}
-        for xid, (code, _, _, _, _, x, y, width, height, _, _) in latest.items():
+        for xid, (code, low, _, _, _, x, y, width, height, _, _) in latest.items():
             window = self._windows.find(xid)
             if window is None or xid != window.frame.outer:
                 continue
             border = window.frame.border
             window.seen = Geometry(x + border, y + border, *window.frame.content_size(width, height))
+            serial = self._connection.serial_of(low)
             if code & _SYNTHETIC or not window.reparented:
-                self._is_at(window, out)
+                self._is_at(window, serial, out)
             else:
-                self._ask_where(window)
+                self._ask_where(window, serial)
 
-    def _ask_where(self, window: HostWindow) -> None:
+    def _ask_where(self, window: HostWindow, serial: int) -> None:
         def answer(reply: Any) -> None:
             if self._windows.get(window.id) is window:
                 window.seen = replace(window.seen, x=reply.x, y=reply.y)
-                self._is_at(window, self._answers)
+                self._is_at(window, serial, self._answers)
 
         inner = window.frame.inner
         self._replies.ask(request.TranslateCoords, answer, src_wid=inner, dst_wid=self._root, src_x=0, src_y=0)
 
-    def _is_at(self, window: HostWindow, out: list[HostEvent]) -> None:
+    def _is_at(self, window: HostWindow, serial: int, out: list[HostEvent]) -> None:
         geometry, asked = window.seen, window.asked
         if geometry in asked:
             while asked.popleft() != geometry:
                 pass
             if asked:
                 return  # an echo of a wish that a later one has overtaken
+        elif serial < window.asking_serial:
+            return  # older than our last wish, which the X server had not seen by then
         else:
             asked.clear()  # somebody else decided
         frame = window.frame

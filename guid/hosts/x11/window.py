@@ -32,7 +32,9 @@ class HostWindow:
     reparented: bool = False
     """Whether a window manager put it into a frame of its own, so that X's coordinates are relative to that."""
     asked: deque[Geometry] = field(default_factory=lambda: deque(maxlen=_ECHOES))
-    """Geometries that we asked for and that no event has confirmed yet, oldest first."""
+    """Geometries that we asked for and that no event has confirmed yet, oldest first; of a flood, the last ones."""
+    asking_serial: int = 0
+    """The last of our own requests for a geometry."""
     buffer: Buffer | None = None
     hints: SizeHints | None = None
     states: set[int] = field(default_factory=set)

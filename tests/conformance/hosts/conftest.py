@@ -1,0 +1,33 @@
+"""Every test that takes `desktop` runs once for each display host."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from guid.core.trusted import Label
+from guid.hosts.base import HostConfig
+from tests.conformance.hosts.desktop import Desktop, HeadlessDesktop, x11_desktop
+from tests.xserver import XServer
+
+LABEL = Label("blue", 0x2040E0, 4)
+
+
+@pytest.fixture(scope="session")
+def x_server() -> Iterator[XServer]:
+    with XServer(800, 600) as server:
+        yield server
+
+
+@pytest.fixture
+def config() -> HostConfig:
+    """What the hosts of a test are made with; a test may override it."""
+    return HostConfig("work", LABEL)
+
+
+@pytest.fixture(params=["x11", "headless"])
+def desktop(request: pytest.FixtureRequest, config: HostConfig) -> Iterator[Desktop]:
+    if request.param == "headless":
+        yield HeadlessDesktop(config)
+    else:
+        with x11_desktop(request.getfixturevalue("x_server"), config) as desktop:
+            yield desktop

@@ -1,0 +1,204 @@
+"""What the suite needs of a desktop to judge a display host: a user's hands and eyes."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from Xlib import X
+from Xlib.ext import xtest
+
+from guid.core.host_events import ButtonEvent, ConfiguredEvent, HostEvent, KeyEvent
+from guid.core.trusted import Geometry, WindowId
+from guid.hosts.base import DisplayHost, HostConfig
+from guid.hosts.headless.host import HeadlessHost
+from guid.hosts.headless.window import HeadlessWindow
+from guid.hosts.x11.host import X11Host
+from shm.xconn import XConnection
+from tests.conformance.hosts.pictures import Picture, whole
+from tests.xserver import XServer
+
+DESKTOP = 0x000000
+"""The colour where no window is."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A window as the desktop lists it."""
+
+    title: str
+    mapped: bool
+
+
+class Desktop(ABC):
+    """A host on a desktop of 800 x 600 pixels without a window manager."""
+
+    host: DisplayHost
+    config: HostConfig
+
+    def __init__(self) -> None:
+        self.local: dict[WindowId, int] = {}
+
+    def show(
+        self, window: WindowId, geometry: Geometry, picture: Picture | None = None, *, override_redirect: bool = False
+    ) -> None:
+        """Create, map, attach and paint."""
+        self.local[window] = self.host.create(window, geometry, override_redirect=override_redirect)
+        self.host.map(window, override_redirect=override_redirect, transient_for=None)
+        if picture is not None:
+            self.host.attach(window, picture.pages, picture.width, picture.height)
+            self.host.paint(window, whole(picture))
+
+    def content(self, geometry: Geometry) -> NDArray[np.uint32]:
+        """That part of a screenshot."""
+        return self.screenshot()[geometry.y : geometry.y + geometry.height, geometry.x : geometry.x + geometry.width]
+
+    @abstractmethod
+    def settle(self) -> list[HostEvent]:
+        """Wait until the host and the desktop have nothing more to tell each other."""
+
+    @abstractmethod
+    def screenshot(self) -> NDArray[np.uint32]:
+        """The settled desktop: u32 [height, width], 0x00RRGGBB."""
+
+    @abstractmethod
+    def click(self, x: int, y: int, button: int) -> None:
+        """Press and release a button there."""
+
+    @abstractmethod
+    def type_key(self, x: int, y: int, keycode: int) -> None:
+        """Press and release a key with the pointer there."""
+
+    @abstractmethod
+    def move(self, window: WindowId, geometry: Geometry) -> None:
+        """As a window manager does: put the content there."""
+
+    @abstractmethod
+    def windows(self) -> list[Shown]:
+        """The host's windows, the lowest first."""
+
+
+class X11Desktop(Desktop):
+    """A second client of the same X server looks and types."""
+
+    def __init__(self, server: XServer, config: HostConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.host: X11Host = X11Host(config, server.display)
+        self._connection = XConnection(server.display)
+        self.display: Any = self._connection.display
+        self.root: Any = self.display.screen().root
+
+    def settle(self) -> list[HostEvent]:
+        events: list[HostEvent] = []
+        for _ in range(4):  # what happens, what the host asks about it or paints, the answer, and one to spare
+            self._connection.sync()
+            self.host.sync()
+            events += self.host.events()
+        return events
+
+    def screenshot(self) -> NDArray[np.uint32]:
+        self.settle()
+        size = self.root.get_geometry()
+        image = self.root.get_image(0, 0, size.width, size.height, X.ZPixmap, 0xFFFFFFFF)
+        pixels: NDArray[np.uint32] = np.frombuffer(image.data, "<u4").reshape(size.height, size.width)
+        return pixels & np.uint32(0xFFFFFF)
+
+    def click(self, x: int, y: int, button: int) -> None:
+        self.point(x, y)
+        xtest.fake_input(self.display, X.ButtonPress, button)
+        xtest.fake_input(self.display, X.ButtonRelease, button)
+        self._connection.sync()
+
+    def type_key(self, x: int, y: int, keycode: int) -> None:
+        self.point(x, y)
+        xtest.fake_input(self.display, X.KeyPress, keycode)
+        xtest.fake_input(self.display, X.KeyRelease, keycode)
+        self._connection.sync()
+
+    def point(self, x: int, y: int) -> None:
+        """Move the pointer there."""
+        xtest.fake_input(self.display, X.MotionNotify, x=x, y=y)
+        self._connection.sync()
+
+    def move(self, window: WindowId, geometry: Geometry) -> None:
+        self.settle()
+        border = self.config.border_width
+        self.display.create_resource_object("window", self.local[window]).configure(
+            x=geometry.x - border, y=geometry.y - border,
+            width=geometry.width + 2 * border, height=geometry.height + 2 * border,
+        )  # fmt: skip
+        self._connection.sync()
+
+    def windows(self) -> list[Shown]:
+        self.settle()
+        ours = set(self.local.values())
+        name, kind = (self.display.get_atom(atom) for atom in ("_NET_WM_NAME", "UTF8_STRING"))
+        return [
+            Shown(
+                child.get_full_property(name, kind).value.decode(),
+                child.get_attributes().map_state == X.IsViewable,
+            )
+            for child in self.root.query_tree().children
+            if child.id in ours
+        ]
+
+    def close(self) -> None:
+        self.host.close()
+        self._connection.close()
+
+
+class HeadlessDesktop(Desktop):
+    """The user is whoever injects events."""
+
+    def __init__(self, config: HostConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.host: HeadlessHost = HeadlessHost(config, (800, 600), DESKTOP)
+
+    def settle(self) -> list[HostEvent]:
+        return list(self.host.events())
+
+    def screenshot(self) -> NDArray[np.uint32]:
+        return self.host.frame()
+
+    def click(self, x: int, y: int, button: int) -> None:
+        window = self._under(x, y)
+        for pressed in (True, False):
+            place = window.geometry
+            self.host.inject(ButtonEvent(window.id, pressed, button, x - place.x, y - place.y, 0))
+
+    def type_key(self, x: int, y: int, keycode: int) -> None:
+        window = self._under(x, y)
+        for pressed in (True, False):
+            place = window.geometry
+            self.host.inject(KeyEvent(window.id, pressed, keycode, x - place.x, y - place.y, 0))
+
+    def move(self, window: WindowId, geometry: Geometry) -> None:
+        self.host.inject(ConfiguredEvent(window, geometry))
+
+    def windows(self) -> list[Shown]:
+        return [Shown(window.title.text if window.title else "", window.mapped) for window in self.host.windows()]
+
+    def close(self) -> None:
+        self.host.close()
+
+    def _under(self, x: int, y: int) -> HeadlessWindow:
+        def hit(window: HeadlessWindow) -> bool:
+            place = window.geometry
+            return place.x <= x < place.x + place.width and place.y <= y < place.y + place.height
+
+        return [window for window in self.host.windows() if window.mapped and hit(window)][-1]
+
+
+@contextmanager
+def x11_desktop(server: XServer, config: HostConfig) -> Iterator[X11Desktop]:
+    """Closed at the end."""
+    desktop = X11Desktop(server, config)
+    try:
+        yield desktop
+    finally:
+        desktop.close()
