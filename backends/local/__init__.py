@@ -12,9 +12,8 @@ from typing import Final
 from backends.base import Backend, DomainDriver, MachineCannot, PageMapper, PageSharer, Vchan
 from backends.local.mapping import LocalMapper
 from backends.local.sharing import LocalSharer
-from backends.local.vchan import LocalClient, LocalServer
+from backends.local.vchan import DEFAULT_SOCKET_DIR, LocalClient, LocalServer
 
-DEFAULT_SOCKET_DIR: Final = "/var/run/vchan"
 _MAX_DOMID: Final = 0xFFFF
 
 

@@ -107,6 +107,8 @@ class LocalSharer(PageSharer):
         """
         while (connection := self._listener.accept()) is not None:
             self._forget_peer()
+            # Room for all regions: each announcement costs the kernel about 1 KiB.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * 1024 * MAX_REGIONS)
             self._peer = connection
         if self._peer is None:
             return

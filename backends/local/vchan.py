@@ -22,6 +22,8 @@ from backends.arrival import Arrival
 from backends.base import Vchan, VchanState
 from backends.rendezvous import Listener, connect, is_fresh
 
+DEFAULT_SOCKET_DIR: Final = "/var/run/vchan"
+"""libvchan-socket's own; $VCHAN_SOCKET_DIR overrides it there and here."""
 BUFFER_BYTES: Final = 256 * 1024
 """What each end asks the kernel to buffer of its writes. A Unix socket charges them to the sender alone."""
 
