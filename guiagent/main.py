@@ -1,0 +1,119 @@
+"""The `guiagent` command: the agent half alone, for an X server that already runs."""
+
+import argparse
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+
+# Before numpy is imported: its linear algebra library would start threads that are of no use here.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from backends import registry as backends
+from guiagent.agent import Agent
+from guiagent.sources import registry as sources
+from guiproto.errors import MachineCannot
+from guiproto.limits import GUI_PORT
+
+_DESCRIPTION = """\
+Runs inside an AppVM: tells the GUI daemon of another domain about the windows of an X server that already runs here,
+shares their pixels with it, and plays the user's input to them. The daemon may come, go and come back at any time."""
+
+_EPILOG = """\
+examples:
+  Xvfb :7 -screen 0 1920x1080x24 & DISPLAY=:7 xterm &
+  guiagent --domid 7 --gui-domid 0 --display :7
+
+environment:
+  DISPLAY            the X server (or --display)
+  VCHAN_SOCKET_DIR   where the local backend has its sockets (default /var/run/vchan)
+"""
+
+_MAX_DOMID = 0xFFFF
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line, for use and for tests of its help."""
+    top = argparse.ArgumentParser(
+        prog="guiagent", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    top.add_argument("--domid", type=_domid, required=True, metavar="N", help="this domain's id")
+    top.add_argument(
+        "--gui-domid", type=_domid, required=True, metavar="M", help="the id of the domain that shows the windows"
+    )
+    top.add_argument("--display", metavar=":N", help="the X server to follow (default: $DISPLAY)")
+    top.add_argument(
+        "--backend",
+        default="local",
+        metavar="B",
+        help="the hypervisor: a backend's name, or MODULE:FACTORY for one of your own (default: %(default)s)",
+    )
+    top.add_argument(
+        "--source",
+        default="x11",
+        choices=sorted(sources.SOURCES),
+        help="where windows come from (default: %(default)s)",
+    )
+    top.add_argument(
+        "--keep-screen",
+        action="store_true",
+        help="draw the windows on this VM's own screen too, so that programs in it can take pictures of it; "
+        "costs one more copy of everything drawn",
+    )
+    top.add_argument("-v", "--verbose", action="count", default=0, help="say more; twice for everything")
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run until SIGTERM or SIGINT. Exit status: 0 told to stop, 1 could not go on (the reason is printed), 2 usage."""
+    args = parser().parse_args(argv)
+    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(args.verbose, 2)]
+    logging.basicConfig(level=level, format="guiagent: %(message)s", stream=sys.stderr)
+    try:
+        with _signals() as stop_fd:
+            _serve(args, stop_fd)
+    except MachineCannot as error:
+        logging.getLogger(__name__).error("%s", error)
+        return 1
+    return 0
+
+
+def _serve(args: argparse.Namespace, stop_fd: int) -> None:
+    backend = backends.load(args.backend, os.environ)
+    make_source = sources.load(args.source)
+    with contextlib.ExitStack() as stack:
+        sharer = backend.sharer(args.domid, args.gui_domid)
+        stack.callback(sharer.close)
+        source = make_source(args.display, sharer, keep_screen=args.keep_screen)
+        stack.callback(source.close)
+        agent = Agent(lambda: backend.server(args.domid, args.gui_domid, GUI_PORT), source, sharer.publish)
+        stack.callback(agent.close)
+        agent.run(stop_fd)
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[int]:
+    """A descriptor that becomes readable when we are told to stop."""
+    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    try:
+        yield reader
+    finally:
+        signal.set_wakeup_fd(-1)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(reader)
+        os.close(writer)
+
+
+def _domid(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > _MAX_DOMID:
+        raise argparse.ArgumentTypeError(f"{text!r} is no domain id, which is a number from 0 to {_MAX_DOMID}")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,190 @@
+"""What a source of windows must do. The core decides; a source reports windows and carries operations out.
+
+A source owns the pixels: it shares buffers with the GUI domain through a `PageSharer`, fills them (or lets programs
+fill them: one that copies nothing shares the programs' own memory), and says when a part is complete. It never blocks
+for long, and no window that vanishes in the middle of anything may end it.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from guiagent.core.buffers import Buffer
+from guiagent.core.operations import Capture, Forget, Operation, ReleaseAll
+from guiagent.core.source_events import (
+    Classified,
+    Configured,
+    Created,
+    CursorShown,
+    Destroyed,
+    Docked,
+    FrameReady,
+    Hinted,
+    Mapped,
+    Rect,
+    SizeHints,
+    SourceEvent,
+    StateWished,
+    Titled,
+    TransientFor,
+    Unmapped,
+)
+from guiproto.messages import (
+    Button,
+    Close,
+    Configure,
+    Crossing,
+    Focus,
+    KeymapNotify,
+    KeyPress,
+    Map,
+    Motion,
+    WindowFlags,
+)
+
+__all__ = [
+    "Buffer",
+    "Capture",
+    "Classified",
+    "Configured",
+    "Created",
+    "CursorShown",
+    "Destroyed",
+    "Docked",
+    "Forget",
+    "FrameReady",
+    "Hinted",
+    "Mapped",
+    "Operation",
+    "Rect",
+    "ReleaseAll",
+    "SizeHints",
+    "Source",
+    "SourceEvent",
+    "StateWished",
+    "Titled",
+    "TransientFor",
+    "Unmapped",
+]
+
+
+class Source(ABC):
+    """Windows of this VM. Operations are queued until `flush`; those on windows that are gone do nothing.
+
+    A new source reports the windows that exist already with its first `events`.
+    """
+
+    def __init__(self) -> None:
+        self._operations: dict[type[Operation], Callable[[Any], None]] = {
+            Capture: self.capture,
+            Forget: self.forget,
+            ReleaseAll: lambda _: self.release_all(),
+            Configure: self.configure,
+            Map: self.map,
+            Close: self.close_window,
+            Focus: self.focus,
+            KeyPress: self.key,
+            Button: self.button,
+            Motion: self.motion,
+            Crossing: self.crossing,
+            KeymapNotify: self.release_keys,
+            WindowFlags: self.set_state,
+        }
+
+    def perform(self, operation: Operation) -> None:
+        """Carry one operation out."""
+        self._operations[type(operation)](operation)
+
+    # --- reports ---
+
+    @abstractmethod
+    def fileno(self) -> int:
+        """Polls readable whenever `events()` has something."""
+
+    @abstractmethod
+    def events(self) -> Sequence[SourceEvent]:
+        """What happened since the last call, in order; never waits for programs.
+
+        Raises MachineCannot when the display server is gone.
+        """
+
+    @abstractmethod
+    def flush(self) -> None:
+        """Hand what is queued to the display server, and start capturing what was damaged unless held."""
+
+    @abstractmethod
+    def hold(self, held: bool) -> None:
+        """While held nobody takes frames: capture nothing, remember what was damaged, in bounded memory.
+
+        A source is made held.
+        """
+
+    @abstractmethod
+    def stacking(self) -> Sequence[int]:
+        """Window ids from bottom to top."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the display server and of every buffer."""
+
+    # --- pixels ---
+
+    @abstractmethod
+    def capture(self, operation: Capture) -> None:
+        """Show the window in a new buffer of its present size from now on; `FrameReady` of all of it follows.
+
+        A buffer that no `FrameReady` has named yet is the source's to free; any other is freed by `forget`. Where no
+        memory can be had the window stays without pixels, with a log line.
+        """
+
+    @abstractmethod
+    def forget(self, operation: Forget) -> None:
+        """Free the buffer. A window still shown in it has no pixels until the next `capture`."""
+
+    # --- windows ---
+
+    @abstractmethod
+    def configure(self, operation: Configure) -> None:
+        """Move and resize the window. A `Configured` follows in any case, with what came of it."""
+
+    @abstractmethod
+    def map(self, operation: Map) -> None:
+        """The desktop shows the window again: it is no longer minimised, and mapped if it was not."""
+
+    @abstractmethod
+    def close_window(self, operation: Close) -> None:
+        """Ask the program to close the window, or end the program where it cannot be asked."""
+
+    @abstractmethod
+    def set_state(self, operation: WindowFlags) -> None:
+        """The desktop put the window in and out of these states: tell the program."""
+
+    # --- input ---
+
+    @abstractmethod
+    def focus(self, operation: Focus) -> None:
+        """Give the window the keyboard (kind 9) or take it away (kind 10)."""
+
+    @abstractmethod
+    def key(self, operation: KeyPress) -> None:
+        """A key goes down (kind 2) or up (kind 3), with modifiers and locks as in `state` at that moment."""
+
+    @abstractmethod
+    def button(self, operation: Button) -> None:
+        """A pointer button goes down (kind 4) or up (kind 5) at x, y of the window."""
+
+    @abstractmethod
+    def motion(self, operation: Motion) -> None:
+        """The pointer is at x, y of the window."""
+
+    @abstractmethod
+    def crossing(self, operation: Crossing) -> None:
+        """The pointer entered the window (kind 7), which is on top from now on, or left it (kind 8)."""
+
+    @abstractmethod
+    def release_keys(self, operation: KeymapNotify) -> None:
+        """Release every key that is down here and up there."""
+
+    @abstractmethod
+    def release_all(self) -> None:
+        """Release every key and button."""

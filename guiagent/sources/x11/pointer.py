@@ -1,0 +1,76 @@
+"""A program in the guest sees the pointer where it is over its window on the desktop, and sees it leave."""
+
+from typing import Any, Final
+
+from Xlib import X
+
+from guiagent.sources.x11 import requests
+from guiagent.sources.x11.requests import FakeInput
+from shm.xconn import XConnection
+
+_PRESS: Final = 4
+_RELEASE: Final = 5
+_BUTTONS: Final = range(1, 256)
+_FAR: Final = 32767
+
+
+class Pointer:
+    """The guest's pointer, moved by XTEST. Coordinates are the root window's."""
+
+    def __init__(self, connection: XConnection, fake: FakeInput) -> None:
+        self._connection = connection
+        self._fake = fake
+        screen: Any = connection.display.screen()
+        self._root = int(screen.root.id)
+        self.screen: tuple[int, int] = (int(screen.width_in_pixels), int(screen.height_in_pixels))
+        self._position: tuple[int, int] | None = None
+        self._down: set[int] = set()
+        self._hidden = False
+        stub = screen.root.create_window(
+            0, 0, 1, 1, 0, X.CopyFromParent, X.InputOnly, X.CopyFromParent, override_redirect=True
+        )
+        self._stub = int(stub.id)
+
+    def move(self, x: int, y: int) -> None:
+        """The pointer is there now, over one of our windows or dragging from one."""
+        if self._hidden:
+            self._hidden = False
+            self._connection.send_raw(requests.unmap_window(self._stub), 1)
+        self._send(x, y)
+
+    def button(self, kind: int, button: int, x: int, y: int) -> None:
+        """A button goes down or up there. Numbers that X does not know are ignored, and so are ups without a down."""
+        if button not in _BUTTONS:
+            return
+        if kind == _PRESS:
+            self._down.add(button)
+        elif kind == _RELEASE and button in self._down:
+            self._down.discard(button)
+        else:
+            return
+        if self._hidden or self._position != (x, y):
+            self.move(x, y)
+        self._connection.send_raw(self._fake.event(kind, button), 1)
+
+    def release_buttons(self) -> None:
+        """Let go of everything that is held."""
+        for button in sorted(self._down):
+            self._connection.send_raw(self._fake.event(_RELEASE, button), 1)
+        self._down.clear()
+
+    def leave(self, x: int, y: int) -> None:
+        """The pointer is over none of our windows; it was last seen there.
+
+        The guest cannot do without a pointer, so it gets a window of one pixel to be over, at that very place.
+        """
+        width, height = self.screen
+        x, y = max(0, min(x, width - 1)), max(0, min(y, height - 1))
+        self._connection.send_raw(requests.configure_window(self._stub, x=x, y=y, stack_mode=X.Above), 1)
+        self._connection.send_raw(requests.map_window(self._stub), 1)
+        self._hidden = True
+        self._send(x, y)
+
+    def _send(self, x: int, y: int) -> None:
+        self._position = x, y
+        x, y = max(-_FAR, min(x, _FAR)), max(-_FAR, min(y, _FAR))
+        self._connection.send_raw(self._fake.motion(self._root, x, y), 1)
