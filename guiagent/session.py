@@ -1,0 +1,404 @@
+"""The first process of an AppVM: keeps its display server and agent alive, and ends when its command has ended.
+
+To be exact: when no other application is left either, with the command's exit status, or when told to (SIGTERM, SIGINT,
+SIGHUP). When the agent dies, nothing else notices. When the display server dies, all applications lose their
+connection, so everything is started anew. What dies too often too fast ends the AppVM, with the reason as the last line
+of the log.
+
+As process 1 of a pid namespace it reaps what others leave behind; elsewhere it makes itself the reaper of its
+descendants. It sleeps until something happens: signals arrive through a pipe, processes that are not its children
+through pidfds.
+"""
+
+import argparse
+import contextlib
+import gc
+import logging
+import os
+import re
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NoReturn
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: its threads do not survive a fork
+
+from guiagent import xserver
+from guiagent.kept import RESTART_DELAYS, Part
+from guiagent.processes import Watch, adopt_orphans, below, end_with, set_name
+from guiagent.xserver import write_authority
+from guiproto.errors import MachineCannot
+
+_GRACE_SECONDS: Final = 2.0
+"""Between SIGTERM and SIGKILL."""
+_SERVER_SECONDS: Final = 30.0
+"""How long a display server may take to start."""
+_OWN_VARIABLES: Final = ("GUIAGENT_LOG", "OPENBLAS_NUM_THREADS", "PYTHONPATH", "VCHAN_SOCKET_DIR")
+"""What is no application's business."""
+_BACKEND: Final = "local"
+_SOURCE: Final = "x11"
+_HELPERS: Final = ("at-spi", "dbus-", "dconf-", "gconfd", "gvfs")
+"""Names of what toolkits start on their own and leave running: not what anybody waits for."""
+_ENDING: Final = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
+
+Agent = Callable[[Sequence[str]], int]
+
+log = logging.getLogger("session")
+
+
+@dataclass(slots=True)
+class _Clearing:
+    """Processes are being ended: the applications alone or, if `all`, display server and agent too."""
+
+    all: bool
+    deadline: float
+    forced: bool = False
+
+
+class Session:
+    """One AppVM's life. `load_agent` is called once, while the display server starts, and returns the agent.
+
+    The agent is called in a forked child with its command line; what it returns is its exit status.
+    """
+
+    def __init__(
+        self,
+        command: list[str],
+        screen: tuple[int, int],
+        load_agent: Callable[[], Agent],
+        agent_arguments: Sequence[str] = (),
+        *,
+        environ: Mapping[str, str] = os.environ,
+        authority: Path | None = None,
+        delays: Sequence[float] = RESTART_DELAYS,
+    ) -> None:
+        """`authority`: the file that shall hold the display's cookie, where others than the AppVM could connect."""
+        self._command = command
+        self._screen = screen
+        self._load_agent = load_agent
+        self._run_agent: Agent | None = None
+        self._agent_arguments = agent_arguments
+        self._delays = delays
+        self._authority = authority
+        self._cookie = os.urandom(16)
+        self._environ = {key: value for key, value in environ.items() if key not in _OWN_VARIABLES}
+        if authority is not None:
+            self._environ["XAUTHORITY"] = str(authority)
+        self._server = Part("the display server", delays)
+        self._agent = Part("the GUI agent", delays)
+        self._display = ""
+        self._display_pipe: int | None = None
+        self._display_text = b""
+        self._command_pid = 0
+        self._status: int | None = None
+        """The command's exit status, once it has ended."""
+        self._clearing: _Clearing | None = None
+        self._told_to_end = False
+        self._failure = ""
+        self._poll = select.poll()
+        self._watch = Watch(self._poll)
+
+    def run(self) -> int:
+        """Live; return the command's exit status, 1 if the AppVM could not go on."""
+        with _signals() as signals:
+            self._poll.register(signals, select.POLLIN)
+            while True:
+                self._start_what_is_due()
+                self._poll.poll(self._sleep_ms())
+                with contextlib.suppress(BlockingIOError):
+                    if _ENDING.intersection(os.read(signals, 4096)):
+                        self._told_to_end = True
+                self._read_display()
+                self._reap()
+                if self._settle():
+                    break
+        if self._failure:
+            log.error("%s", self._failure)
+        return 128 + signal.SIGTERM if self._status is None else self._status
+
+    # --- starting ---
+
+    def _start_what_is_due(self) -> None:
+        if self._clearing is not None:
+            return
+        if self._server.due():
+            self._start_server()
+        if self._run_agent is None:
+            self._run_agent = self._load_agent()
+            log.debug("agent loaded %.0f ms after the display server's start", self._server.age * 1000)
+        if self._display and self._agent.due():
+            self._start_agent()
+        if self._display and not self._command_pid:
+            self._start_command()
+
+    def _start_server(self) -> None:
+        if self._authority is not None:
+            write_authority(self._authority, 0, self._cookie)
+        try:
+            pid, pipe = xserver.start(self._screen, self._environ, self._authority)
+        except OSError as error:
+            self._fail(f"Xvfb cannot be started: {error.strerror}")
+            return
+        self._server.started(pid)
+        self._display_pipe, self._display_text = pipe, b""
+        self._poll.register(pipe, select.POLLIN)
+
+    def _read_display(self) -> None:
+        """Take the display number, which the server writes when it is ready."""
+        if self._display_pipe is None or not _readable(self._display_pipe):
+            if self._starting_too_long():
+                log.warning("the display server does not answer")
+                os.kill(self._server.pid, signal.SIGKILL)
+            return
+        text = os.read(self._display_pipe, 64)
+        self._display_text += text
+        if text and not text.endswith(b"\n"):
+            return
+        self._forget_pipe()
+        if not text:
+            return  # it ends, as we shall hear
+        self._display = f":{int(self._display_text)}"
+        self._environ["DISPLAY"] = self._display
+        if self._authority is not None:
+            write_authority(self._authority, int(self._display_text), self._cookie)
+        log.debug("display %s after %.0f ms", self._display, self._server.age * 1000)
+
+    def _starting_too_long(self) -> bool:
+        return self._display_pipe is not None and bool(self._server.pid) and self._server.age > _SERVER_SECONDS
+
+    def _forget_pipe(self) -> None:
+        if self._display_pipe is not None:
+            self._poll.unregister(self._display_pipe)
+            os.close(self._display_pipe)
+            self._display_pipe = None
+
+    def _start_agent(self) -> None:
+        gc.freeze()  # the child's collector then leaves our pages alone, and they stay shared
+        pid = os.fork()
+        if pid == 0:
+            self._become_agent()
+        self._agent.started(pid)
+
+    def _become_agent(self) -> NoReturn:
+        status = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            for number in (*_ENDING, signal.SIGCHLD):
+                signal.signal(number, signal.SIG_DFL)
+            os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+            set_name("guiagent")
+            if self._authority is not None:
+                os.environ["XAUTHORITY"] = str(self._authority)
+            assert self._run_agent is not None
+            status = self._run_agent([*self._agent_arguments, "--display", self._display])
+        except SystemExit as stop:
+            status = stop.code if isinstance(stop.code, int) else 1
+        except BaseException:
+            log.exception("the agent failed")
+        finally:
+            os._exit(status)
+
+    def _start_command(self) -> None:
+        program = self._command[0]
+        try:
+            self._command_pid = os.posix_spawnp(
+                program, self._command, self._environ,
+                setsid=True, setsigmask=[], setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],
+            )  # fmt: skip
+        except FileNotFoundError:
+            self._fail(f"{program}: command not found", 127)
+        except OSError as error:
+            self._fail(f"{program}: {error.strerror}", 126)
+
+    # --- ending ---
+
+    def _reap(self) -> None:
+        with contextlib.suppress(ChildProcessError):
+            while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG):
+                status = ended.si_status if ended.si_code == os.CLD_EXITED else 128 + ended.si_status
+                if ended.si_pid == self._server.pid:
+                    self._server_died(status)
+                elif ended.si_pid == self._agent.pid:
+                    self._agent_died(status)
+                elif ended.si_pid == self._command_pid and not self._failure:
+                    self._status = status
+
+    def _server_died(self, status: int) -> None:
+        self._display = ""
+        self._forget_pipe()
+        ending = self._told_to_end or self._failure
+        # Its clients may have noticed and ended before us. Then we began to end because no application was left, and
+        # asked it to end too; but that makes it end with status 0.
+        if ending or (self._clearing is not None and (self._clearing.forced or status == 0)):
+            self._server.pid = 0
+            return
+        try:
+            self._server.died()
+        except MachineCannot as error:
+            self._fail(str(error))
+            return
+        log.warning("the display server died with status %d; starting everything anew", status)
+        self._clear(all_of_them=True)
+
+    def _agent_died(self, status: int) -> None:
+        if self._clearing is not None:
+            self._agent.pid = 0
+            return
+        log.warning("the agent ended with status %d; starting it again", status)
+        try:
+            self._agent.died()
+        except MachineCannot as error:
+            self._fail(str(error))
+
+    def _fail(self, reason: str, status: int = 1) -> None:
+        self._failure, self._status = reason, status
+
+    def _clear(self, *, all_of_them: bool) -> None:
+        self._clearing = _Clearing(all_of_them, time.monotonic() + _GRACE_SECONDS)
+        _signal(self._to_clear(), signal.SIGTERM)
+
+    def _to_clear(self) -> dict[int, str]:
+        assert self._clearing is not None
+        return self._below(with_parts=self._clearing.all)
+
+    def _below(self, *, with_parts: bool) -> dict[int, str]:
+        return below(os.getpid(), () if with_parts else (self._server.pid, self._agent.pid))
+
+    def _settle(self) -> bool:
+        """Whether all is over. Go on with clearing, or begin it, as far as that is possible without waiting."""
+        while True:
+            if self._clearing is None:
+                if self._told_to_end or self._failure:
+                    self._clear(all_of_them=False)
+                elif self._status is None:
+                    return False
+                else:
+                    left = {pid for pid, name in self._below(with_parts=False).items() if not name.startswith(_HELPERS)}
+                    if not left:
+                        self._clear(all_of_them=True)
+                    elif self._watch.only(left):
+                        return False
+                continue
+            remaining = self._to_clear()
+            if remaining and time.monotonic() >= self._clearing.deadline:
+                self._clearing.forced = True
+                _signal(remaining, signal.SIGKILL)
+            if remaining:
+                if self._watch.only(remaining):
+                    return False
+            elif not self._clearing.all:
+                self._clear(all_of_them=True)
+            else:
+                self._watch.only(())
+                self._reap()
+                if self._told_to_end or self._failure or self._server.start_at is None:
+                    return True
+                self._clearing = None
+                self._agent = Part(self._agent.name, self._delays)
+                self._command_pid, self._status = 0, None
+                return False
+
+    def _sleep_ms(self) -> float | None:
+        """How long nothing is to be done unless something happens; None means for ever."""
+        moments: list[float | None] = []
+        if self._clearing is None:
+            moments += [self._server.start_at, self._agent.start_at if self._display else None]
+        elif not self._clearing.forced:
+            moments.append(self._clearing.deadline)
+        now = time.monotonic()
+        if self._display_pipe is not None:
+            moments.append(now - self._server.age + _SERVER_SECONDS)
+        known = [moment for moment in moments if moment is not None]
+        return max(0.0, min(known) - now) * 1000 if known else None
+
+
+def _signal(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def _readable(fd: int) -> bool:
+    return bool(select.select([fd], [], [], 0)[0])
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[int]:
+    """Signals as bytes in a pipe. SIGTERM is blocked when an AppVM is started, and comes through from here on."""
+    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    before = {number: signal.signal(number, lambda *_: None) for number in (*_ENDING, signal.SIGCHLD)}
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+    try:
+        yield reader
+    finally:
+        signal.set_wakeup_fd(-1)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(reader)
+        os.close(writer)
+
+
+def _load_agent() -> Agent:
+    from backends import registry as backends
+    from guiagent import main
+    from guiagent.sources import registry as sources
+
+    # Imported by name, when the agent asks for them: now, so that its children find them here.
+    backends.load(_BACKEND, os.environ)
+    sources.load(_SOURCE)
+    return main.main
+
+
+def _screen(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no screen size; write WIDTHxHEIGHT")
+    return int(match[1]), int(match[2])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run an AppVM's session; the local backend starts it. Returns the command's exit status."""
+    parser = argparse.ArgumentParser(prog="guiagent.session", description=__doc__)
+    parser.add_argument("--domid", required=True)
+    parser.add_argument("--gui-domid", required=True)
+    parser.add_argument("--screen", type=_screen, required=True, metavar="WxH")
+    parser.add_argument("--parent", type=int, metavar="PID", help="end when this parent process ends")
+    parser.add_argument("command", nargs="+", metavar="COMMAND")
+    args = parser.parse_args(argv)
+    debug = os.environ.get("GUIAGENT_LOG", "").lower() == "debug"
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.DEBUG if debug else logging.INFO,
+        format="%(asctime)s.%(msecs)03d %(message)s" if debug else "%(message)s",
+        datefmt="%H:%M:%S",
+    )
+    # What bubblewrap was given and let through, its standard input included, is no application's.
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    home = Path(os.environ["HOME"])
+    os.chdir(home)
+    authority = None
+    if os.getpid() != 1:
+        authority = home / ".Xauthority"
+        adopt_orphans()
+        if args.parent is not None and not end_with(args.parent):
+            return 128 + signal.SIGTERM
+    session = Session(
+        args.command,
+        args.screen,
+        _load_agent,
+        ("--domid", args.domid, "--gui-domid", args.gui_domid, "--backend", _BACKEND, "--source", _SOURCE),
+        authority=authority,
+    )
+    return session.run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

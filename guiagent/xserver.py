@@ -1,0 +1,52 @@
+"""An AppVM's own display server, Xvfb: how it is started, and who may connect where the AppVM is not alone."""
+
+import os
+import signal
+import socket
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+_FAMILY_LOCAL: Final = 256
+_COOKIE: Final = b"MIT-MAGIC-COOKIE-1"
+
+
+def start(screen: tuple[int, int], environ: Mapping[str, str], authority: Path | None) -> tuple[int, int]:
+    """Start it on a free display number; return its pid and a descriptor from which that number will be read.
+
+    Whoever connects must know the cookie in `authority`; without one, all local users may.
+    """
+    ready, tell = os.pipe()
+    width, height = screen
+    argv = [
+        "Xvfb", "-displayfd", str(tell), "-screen", "0", f"{width}x{height}x24", "-nolisten", "tcp", "-noreset",
+        "-s", "0", "+extension", "Composite", "+extension", "DAMAGE", "+extension", "XTEST",
+    ]  # fmt: skip
+    if authority is not None:
+        argv += ["-auth", str(authority)]
+    try:
+        pid = os.posix_spawnp(
+            argv[0],
+            argv,
+            environ,
+            # Onto itself: clears close-on-exec, in the child alone.
+            file_actions=[(os.POSIX_SPAWN_DUP2, tell, tell)],
+            setsid=True,
+            setsigmask=[],
+            setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],
+        )
+    except OSError:
+        os.close(ready)
+        raise
+    finally:
+        os.close(tell)
+    return pid, ready
+
+
+def write_authority(path: Path, display: int, cookie: bytes) -> None:
+    """The file that server and clients read: one entry, for this machine and that display number."""
+    fields = (socket.gethostname().encode(), str(display).encode(), _COOKIE, cookie)
+    entry = struct.pack(">H", _FAMILY_LOCAL) + b"".join(struct.pack(">H", len(field)) + field for field in fields)
+    path.touch(mode=0o600)
+    path.write_bytes(entry)
