@@ -80,12 +80,8 @@ class Decoder:
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Add bytes; iterate `messages()` to its end before feeding again, or memory use is unbounded."""
-        if self._broken is not None:
-            return
-        if self._at:
-            del self._buffer[: self._at]
-            self._at = 0
-        self._buffer += data
+        if self._broken is None:
+            self._buffer += data
 
     def messages(self) -> Iterator[Message | DamageBatch]:
         """Yield every complete message, each once. Raises PeerMisbehaved at the place where a rule was broken.

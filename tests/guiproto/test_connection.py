@@ -47,6 +47,7 @@ def test_daemon_refuses_another_major_version_for_good(major: int, minor: int) -
         ):
             list(daemon.events())
         daemon.feed(version(1, 8))
+        assert not daemon._hello
     assert daemon.minor is None
 
 
@@ -78,6 +79,7 @@ def test_agent_refuses_any_other_as_soon_as_it_has_seen_it(major: int, minor: in
         ):
             list(agent.events())
         agent.feed(SCREEN_BYTES)
+        assert not agent._hello
     assert agent.minor is None
 
 

@@ -126,6 +126,17 @@ def test_a_run_of_damage_is_the_same_in_batches_and_alone(data: st.DataObject) -
         assert any(isinstance(message, DamageBatch) for message in seen)
 
 
+@pytest.mark.parametrize("minor", [5, 8])
+@pytest.mark.parametrize("good", [0, 1, 11, 12, 13, 63, 64, 100])
+def test_a_wrong_length_within_a_run(good: int, minor: int) -> None:
+    wrong = header(136, 15) + SHMIMAGE[12:]
+    seen, error = decode([SHMIMAGE * good + wrong + SHMIMAGE * 100], TO_DAEMON, minor)
+    if minor == 5:
+        assert (len(seen), error) == (good + 101, None)
+    else:
+        assert (len(seen), error) == (good, "message length: type 136 has 15 bytes, not 16")
+
+
 # --- what ends a session
 
 
@@ -232,6 +243,10 @@ def test_an_agent_skips_what_it_does_not_know(number: int) -> None:
     expected = ([("Close", WINDOW), ("ClipboardReq", WINDOW)], None)
     assert decode([stream], TO_AGENT) == expected
     assert decode(bytewise(stream), TO_AGENT) == expected
+
+
+def test_an_agent_skips_a_run_of_damage() -> None:
+    assert decode([SHMIMAGE * 100 + wire(137, "")], TO_AGENT) == ([("Close", WINDOW)], None)
 
 
 def test_a_skipped_body_is_never_buffered() -> None:
@@ -395,13 +410,17 @@ class CountingBuffer(bytearray):
         super().__delitem__(key)
 
 
-def test_a_buffer_is_shortened_once_a_feed_and_not_once_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("unit", INTERLEAVINGS.values(), ids=INTERLEAVINGS.keys())
+def test_a_buffer_is_shortened_once_a_feed_and_not_once_a_message(unit: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     decoder = Decoder(TO_DAEMON, 8)
     monkeypatch.setattr(CountingBuffer, "deletions", 0)
     decoder._buffer = CountingBuffer()
-    decoder.feed((SHMIMAGE + UNMAP) * 5000)
-    assert sum(1 for _ in decoder.messages()) == 10000
-    assert CountingBuffer.deletions <= 1
+    for feed in range(1, 4):
+        decoder.feed(unit * (100_000 // len(unit)) + unit[: 20 * feed])
+        assert sum(1 for _ in decoder.messages()) > 0
+        assert CountingBuffer.deletions == feed
+        assert len(decoder._buffer) == decoder.buffered
+        decoder.feed(unit[20 * feed :])
 
 
 def test_half_a_dump_fed_byte_by_byte_is_looked_at_only_once_a_byte(counting: CountingNumpy) -> None:
