@@ -25,7 +25,7 @@ class Keyboard:
 
     def __init__(self) -> None:
         self._down: set[int] = set()
-        self._release = Timer(RELEASE_SECONDS)
+        self._release = Timer()
 
     def pressed(self, keycode: int) -> None:
         """The VM is told that this key went down."""
@@ -54,7 +54,7 @@ class Keyboard:
     def lost(self) -> None:
         """The VM lost the keyboard, for all we know now."""
         if self._down:
-            self._release.start()
+            self._release.start(RELEASE_SECONDS)
 
     def tick(self, now: float) -> bool:
         """Whether the VM is to be told that all keys are up."""

@@ -3,6 +3,7 @@
 Damage is taken as it comes and painted once per wake-up, from whatever buffer is attached by then.
 """
 
+from itertools import pairwise
 from typing import Final, TypeGuard
 
 import numpy as np
@@ -52,7 +53,9 @@ class Pixels:
     def damage_batch(self, batch: DamageBatch) -> list[Command]:
         """Many SHMIMAGE in a row, without a step of Python for each."""
         windows, rects = batch
-        if len(windows) and (windows == windows[0]).all():
+        if not len(windows):
+            return []
+        if (windows == windows[0]).all():
             self._run(int(windows[0]), rects)
             return []
         unknown = [number for number in np.unique(windows).tolist() if not self._windows.knows(number)]
@@ -63,8 +66,8 @@ class Pixels:
             self._windows.get(int(windows[first]))
         order = np.argsort(windows, kind="stable")
         windows, rects = windows[order], rects[order]
-        starts = np.flatnonzero(np.diff(windows, prepend=windows[:1] ^ 1))
-        for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(windows)], strict=True):
+        bounds = [0, *(np.flatnonzero(np.diff(windows)) + 1).tolist(), len(windows)]
+        for start, end in pairwise(bounds):
             self._run(int(windows[start]), rects[start:end])
         return []
 

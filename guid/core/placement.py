@@ -13,8 +13,9 @@ do. Each side tells the other, the channels are queues, and tellings cross. The 
   counts, unless the host has moved on meanwhile.
 - Existing agents do not answer a geometry that they have already. So one that the agent is known to have is not sent,
   and an answer that is a second late is not waited for: without a word from the agent, it did as told.
-- An agent that insists on what policy or the window manager refuses is corrected three times in a row. Then the two
-  sides differ, quietly, until either moves or two seconds pass. Without that they would argue for ever.
+- An agent that insists on what policy or the window manager refuses is corrected three times in a row, then once more
+  after 2, 4, 8, ... 64 seconds. After that the two sides differ, quietly, until either moves. Without such an end they
+  would argue for ever; without the later tries, a program that tried four times would be left out of step.
 """
 
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from guid.core.trusted import Geometry
 
 ANSWER_SECONDS: Final = 1.0
 DISPUTE_SECONDS: Final = 2.0
+DISPUTE_PATIENCE: Final = 64.0
 DISPUTE_LIMIT: Final = 3
 
 Allow = Callable[[Geometry], Geometry]
@@ -49,6 +51,7 @@ class Placement:
         "_contradiction",
         "_dispute",
         "_disputed",
+        "_patience",
         "_resent",
         "_rounds",
         "_wish",
@@ -62,14 +65,15 @@ class Placement:
         self.shown = shown
         self.asked: Geometry | None = None
         """What was sent to the agent and is not answered."""
-        self._answer = Timer(ANSWER_SECONDS)
+        self._answer = Timer()
         self._resent = False
         self._contradiction: Geometry | None = None
         self._wish: Geometry | None = None
         """The agent's wish that the host has been asked to follow and may yet refuse."""
         self._dispute: tuple[Geometry, Geometry] | None = None
         self._rounds = 0
-        self._disputed = Timer(DISPUTE_SECONDS)
+        self._patience = DISPUTE_SECONDS
+        self._disputed = Timer()
 
     def agent_says(self, geometry: Geometry, allow: Allow) -> Step:
         """The agent's window is, or wants to be, there."""
@@ -87,7 +91,7 @@ class Placement:
             return NOTHING if geometry == self.shown else self._ask(self.shown)
         if not self._resent:
             self._resent = True
-            self._answer.start()
+            self._answer.start(ANSWER_SECONDS)
             return Step(agent=self.asked)
         if not repeated:
             return NOTHING
@@ -112,8 +116,7 @@ class Placement:
     def tick(self, now: float, allow: Allow) -> Step:
         """Time passed."""
         if self._disputed.rings(now):
-            self._dispute = None
-            self._rounds = 0
+            return self._reopen()
         if not self._answer.rings(now) or self.asked is None:
             return NOTHING
         if self._contradiction is None:
@@ -131,7 +134,6 @@ class Placement:
 
     def _follow(self, wish: Geometry, allow: Allow) -> Step:
         if self._is_settled_dispute():
-            self._disputed.start()
             return NOTHING
         target = allow(wish)
         host = None if target == self.shown else target
@@ -152,7 +154,7 @@ class Placement:
         self.asked = geometry
         self._resent = False
         self._contradiction = None
-        self._answer.start()
+        self._answer.start(ANSWER_SECONDS)
         return Step(agent=geometry)
 
     def _settle(self) -> None:
@@ -160,11 +162,33 @@ class Placement:
         self._answer.stop()
 
     def _note(self, wish: Geometry, refusal: Geometry) -> None:
+        """The agent wished for something and did not get it."""
         if wish == refusal:
             return
-        self._rounds = self._rounds + 1 if self._dispute == (wish, refusal) else 1
+        if self._dispute != (wish, refusal):
+            self._forget()
         self._dispute = (wish, refusal)
-        self._disputed.start()
+        self._rounds += 1
+        self._disputed.start(self._patience)
 
     def _is_settled_dispute(self) -> bool:
         return self._rounds > DISPUTE_LIMIT and self._dispute == (self.agent, self.shown)
+
+    def _reopen(self) -> Step:
+        """A dispute rested for a while: correct the agent again, or forget it where they agree by now."""
+        if not self._is_settled_dispute():
+            self._forget()
+            return NOTHING
+        if self._patience > DISPUTE_PATIENCE:
+            return NOTHING
+        self._rounds = DISPUTE_LIMIT
+        self._patience *= 2
+        # Also where this is the last time: to forget it all if the agent obeys.
+        self._disputed.start(self._patience)
+        return self._inform()
+
+    def _forget(self) -> None:
+        self._dispute = None
+        self._rounds = 0
+        self._patience = DISPUTE_SECONDS
+        self._disputed.stop()

@@ -63,7 +63,7 @@ class Places:
         """
         if window.restore is None:
             window.restore = window.placement.shown
-        done = SendToAgent(WindowFlags(window.id, StateFlags.FULLSCREEN, 0))
+        done = SendToAgent(WindowFlags(window.id, int(StateFlags.FULLSCREEN), 0))
         return [*self._carry(window, window.placement.place(self._desk.filled())), done]
 
     def unfill(self, window: Window) -> list[Command]:
@@ -71,7 +71,7 @@ class Places:
         if window.restore is None:
             return []
         back, window.restore = window.restore, None
-        done = SendToAgent(WindowFlags(window.id, 0, StateFlags.FULLSCREEN))
+        done = SendToAgent(WindowFlags(window.id, 0, int(StateFlags.FULLSCREEN)))
         return [*self._carry(window, window.placement.place(back)), done]
 
     def tick(self, now: float) -> list[Command]:

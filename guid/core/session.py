@@ -111,7 +111,7 @@ class Session:
             case CloseEvent():
                 return [SendToAgent(wire.Close(window.id))]
             case StateEvent():
-                set_, unset = event.set & _REPORTED, event.unset & _REPORTED
+                set_, unset = int(event.set & _REPORTED), int(event.unset & _REPORTED)
                 return [SendToAgent(wire.WindowFlags(window.id, set_, unset))] if set_ or unset else []
 
     def take_damage(self) -> list[Paint]:

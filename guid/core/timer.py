@@ -2,18 +2,19 @@
 
 
 class Timer:
-    """Rings once, `delay` seconds after the first `rings(now)` that follows `start`."""
+    """Rings once, so many seconds after the first `rings(now)` that follows `start`."""
 
     __slots__ = ("_delay", "_due", "running")
 
-    def __init__(self, delay: float) -> None:
-        self._delay = delay
+    def __init__(self) -> None:
+        self._delay = 0.0
         self._due: float | None = None
         self.running = False
 
-    def start(self) -> None:
-        """Begin anew."""
+    def start(self, delay: float) -> None:
+        """Begin anew; `delay` in seconds."""
         self.running = True
+        self._delay = delay
         self._due = None
 
     def stop(self) -> None:
