@@ -36,7 +36,7 @@ class Arrival:
 
     def __init__(self, path: Path) -> None:
         """Raises MachineCannot when the system has no watch left."""
-        self._directory = path.parent
+        self._directory = path.absolute().parent
         self._watch = -1
         self._delay = _FIRST_DELAY_NS
         libc = _libc()
@@ -88,8 +88,6 @@ class Arrival:
                 if self._watch_directory(directory):
                     break
                 missing = directory
-            else:
-                raise MachineCannot(f"cannot watch for {self._directory}", "is it an absolute path?")
             if directory == self._directory or not missing.is_dir():
                 return
         self.retry()

@@ -23,7 +23,7 @@ class LocalBackend(Backend):
     name = "local"
 
     def __init__(self, socket_dir: Path) -> None:
-        self._socket_dir = socket_dir.absolute()
+        self.socket_dir = socket_dir.absolute()
 
     def missing(self, *, domains: bool = False) -> Sequence[str]:
         missing = []
@@ -38,16 +38,16 @@ class LocalBackend(Backend):
         return missing
 
     def server(self, domid: int, peer: int, port: int) -> Vchan:
-        return LocalServer(self._socket_dir, _checked(domid), _checked(peer), port)
+        return LocalServer(self.socket_dir, _checked(domid), _checked(peer), port)
 
     def client(self, domid: int, peer: int, port: int) -> Vchan:
-        return LocalClient(self._socket_dir, _checked(peer), _checked(domid), port)
+        return LocalClient(self.socket_dir, _checked(peer), _checked(domid), port)
 
     def sharer(self, domid: int, gui_domid: int) -> PageSharer:
-        return LocalSharer(self._socket_dir, _checked(domid), _checked(gui_domid))
+        return LocalSharer(self.socket_dir, _checked(domid), _checked(gui_domid))
 
     def mapper(self, domid: int, peer: int) -> PageMapper:
-        return LocalMapper(self._socket_dir, _checked(domid), _checked(peer))
+        return LocalMapper(self.socket_dir, _checked(domid), _checked(peer))
 
     def domains(self, state_dir: Path) -> DomainDriver:
         # Only the supervisor starts domains; workers and agents do without this module.

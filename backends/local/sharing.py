@@ -154,11 +154,11 @@ class LocalSharer(PageSharer):
     def _number(self, region: Region) -> None:
         """Give the region a number, or close it and raise MachineCannot."""
         problem, remedy = "", ""
-        if len(self._numbers) == MAX_REGIONS or self._total + region.size > MAX_TOTAL_BYTES:
+        if region.size > MAX_REGION_BYTES:
+            problem, remedy = f"a region of {region.size} bytes cannot be shared", "4 GiB is the limit"
+        elif len(self._numbers) == MAX_REGIONS or self._total + region.size > MAX_TOTAL_BYTES:
             problem = f"{len(self._numbers)} regions of {self._total >> 20} MiB are shared already"
             remedy = "close some windows"
-        elif region.size > MAX_REGION_BYTES:
-            problem, remedy = f"a region of {region.size} bytes cannot be shared", "4 GiB is the limit"
         if problem:
             region.close()
             raise MachineCannot(problem, remedy)
