@@ -1,16 +1,22 @@
 """The GUI domain's side: what regions cost, how long they live, and how far pages may be scattered."""
 
+import fcntl
 import os
+import socket
+import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from backends.base import PeerMisbehaved, SharedPages
 from backends.conformance.pages import seen, write
 from backends.local.mapping import LocalMapper
-from backends.local.sharing import LocalSharer
+from backends.local.sharing import ANNOUNCEMENT, MAGIC, LocalSharer, socket_path
 from guiproto.limits import MAX_REFS, PAGE_SIZE
 from shm.allocator import REGION_BYTES
 from shm.region import Region
@@ -125,3 +131,74 @@ def test_pages_of_two_regions_in_a_row_are_one_view(sharer: LocalSharer, mapper:
     assert mapped.region is None
     assert seen(mapped)[:3] + seen(mapped)[PAGE_SIZE : PAGE_SIZE + 5] == b"endbegin"
     mapped.release()
+
+
+# --- anything at all ---
+
+PAGES = 8
+"""Of two regions, numbers 0 and 1. Page p of region r begins with the bytes (r, p)."""
+
+references = st.lists(
+    st.one_of(
+        st.integers(0, 1).flatmap(lambda r: st.integers(0, PAGES).map(lambda p: r << 20 | p)),
+        st.integers(0, 0xFFFFFFFF),
+    ),
+    max_size=20,
+) | st.tuples(st.integers(0, 2 << 20), st.integers(0, PAGES)).map(lambda run: list(range(run[0], sum(run))))
+
+
+@given(refs=references)
+@settings(deadline=None)
+def test_any_references_are_those_pages_in_that_order_or_the_peers_fault(refs: list[int]) -> None:
+    with tempfile.TemporaryDirectory(prefix="vchan") as name, closing(LocalSharer(Path(name), DOMID, 0)) as sharer:
+        for region in range(2):
+            fd = os.memfd_create("program", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+            for page in range(PAGES):
+                os.pwrite(fd, bytes([region, page]).ljust(PAGE_SIZE), page * PAGE_SIZE)
+            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+            sharer.adopt(fd, 0, PAGES * PAGE_SIZE)
+            os.close(fd)
+        with closing(LocalMapper(Path(name), 0, DOMID)) as mapper:
+            sharer.publish()
+            good = bool(refs) and all(ref >> 20 < 2 and ref & 0xFFFFF < PAGES for ref in refs)
+            try:
+                mapped = mapper.map(np.array(refs, np.uint32))
+            except PeerMisbehaved:
+                assert not good
+            else:
+                assert good
+                data = seen(mapped)
+                found = [data[at] << 20 | data[at + 1] for at in range(0, len(data), PAGE_SIZE)]
+                assert found == refs
+                mapped.release()
+
+
+announcements = st.binary(max_size=2 * ANNOUNCEMENT.size) | st.builds(
+    ANNOUNCEMENT.pack,
+    st.just(MAGIC),
+    st.integers(0, 3),
+    st.integers(0, 3) | st.integers(0, 0xFFFFFFFF),
+    st.integers(0, 1),
+    st.sampled_from([0, PAGE_SIZE, 1 << 32, 1 << 63]),
+)
+
+
+@given(said=st.lists(st.tuples(announcements, st.integers(0, 3)), max_size=10))
+@settings(deadline=None)
+def test_any_announcements_are_news_or_the_peers_fault_and_leak_nothing(said: list[tuple[bytes, int]]) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    with tempfile.TemporaryDirectory(prefix="vchan") as name, closing(Region.create(PAGE_SIZE)) as region:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+            listener.bind(str(socket_path(Path(name), DOMID, 0)))
+            listener.listen()
+            with closing(LocalMapper(Path(name), 0, DOMID)) as mapper, listener.accept()[0] as connection:
+                for message, fds in said:
+                    socket.send_fds(connection, [message], [region.fd] * fds)
+                try:
+                    mapped = mapper.map(np.zeros(1, np.uint32))
+                except PeerMisbehaved:
+                    pass
+                else:
+                    assert mapped.length == PAGE_SIZE
+                    mapped.release()
+    assert len(os.listdir("/proc/self/fd")) == before
