@@ -86,7 +86,7 @@ class Input:
             self._entered = None
             self._may_have_lost()
         kind = _ENTER if event.entered else _LEAVE
-        return [Crossing(event.window, kind, event.x, event.y, state, event.mode, event.detail, event.focus)]
+        return [Crossing(event.window, kind, event.x, event.y, state, event.mode, event.detail, int(event.focus))]
 
     def _focus(self, event: FocusEvent) -> list[Message]:
         if event.focused:

@@ -121,7 +121,7 @@ class WindowTable:
     def owner(self, window: Window, number: int) -> WindowId | None:
         """The window that `window` is transient for if it says it is for `number`: None unless that makes sense.
 
-        Circles are cut, because window managers walk such chains to their end; so are absurdly long ones.
+        Never a circle, because window managers walk such chains to their end; one too long to check counts as one.
         """
         seen = self._windows.get(number)
         for _ in range(_CHAIN):
