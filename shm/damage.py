@@ -82,6 +82,8 @@ def merge(rects: Rects, limit: int) -> Rects:
 
 def merge_few(rects: list[Rect], limit: int) -> list[Rect]:
     """The same for a list of at most FEW rectangles; the list is used up."""
+    if len(rects) <= 1:
+        return rects
     _join_few(rects)
     count = len(rects)
     if count <= 1:

@@ -76,6 +76,8 @@ class Places:
 
     def tick(self, now: float) -> list[Command]:
         """Time passed."""
+        if not self._waiting:
+            return []
         commands: list[Command] = []
         for number in tuple(self._waiting):
             window = self._windows.find(number)
@@ -87,6 +89,8 @@ class Places:
 
     def deadline(self) -> float | None:
         """When `tick` has something to do."""
+        if not self._waiting:
+            return None
         waiting = (self._windows.find(number) for number in self._waiting)
         times = (window.placement.deadline() for window in waiting if window is not None)
         return min((time for time in times if time is not None), default=None)

@@ -126,12 +126,17 @@ class Session:
 
     def tick(self, now: float) -> list[Command]:
         """Time passed: `now` in seconds, of any monotonic clock."""
-        return [*map(SendToAgent, self._input.tick(now)), *self._places.tick(now)]
+        commands = self._places.tick(now)
+        if self._input.deadline() is not None:
+            commands += [SendToAgent(message) for message in self._input.tick(now)]
+        return commands
 
     def deadline(self) -> float | None:
         """The time at which `tick` has something to do; None while nothing is pending, 0.0 for at once."""
-        times = [t for t in (self._input.deadline(), self._places.deadline()) if t is not None]
-        return min(times, default=None)
+        keys, places = self._input.deadline(), self._places.deadline()
+        if keys is None or places is None:
+            return places if keys is None else keys
+        return min(keys, places)
 
     def snapshot(self) -> list[WindowInfo]:
         """Every window, for `guid windows`."""
