@@ -151,4 +151,6 @@ class HostConfig:
     border_managed: bool = True
     """Whether windows under a window manager's care get our border too (`--border override-redirect` says no)."""
     title_prefix: bool = True
+    allow_fullscreen: bool = False
+    """Whether `set_state` may make a window fullscreen; if not, a window manager is asked to maximise it instead."""
     background: int = 0xFFFFFF

@@ -121,8 +121,8 @@ class Frame:
         width = max(1, min(geometry.width, _MAX_SIDE - 2 * border))
         height = max(1, min(geometry.height, _MAX_SIDE - 2 * border))
         return Geometry(
-            max(-_MAX_SIDE, min(geometry.x, _MAX_SIDE - border - max(width + border, _BAR_LENGTH))),
-            max(-_MAX_SIDE, min(geometry.y, _MAX_SIDE - border - max(height + border, _BAR_LENGTH))),
+            max(border - _MAX_SIDE, min(geometry.x, _MAX_SIDE - border - max(width + border, _BAR_LENGTH))),
+            max(border - _MAX_SIDE, min(geometry.y, _MAX_SIDE - border - max(height + border, _BAR_LENGTH))),
             width,
             height,
         )

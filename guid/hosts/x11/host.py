@@ -76,7 +76,10 @@ class X11Host(DisplayHost):
         self._input = Input(self._windows)
         self._exposures = Exposures(self._windows)
         self._placement = Placement(connection, self._replies, self._windows, root)
-        self._states = States(connection, self._replies, self._windows, self._atoms, self._properties, root)
+        self._states = States(
+            connection, self._replies, self._windows, self._atoms, self._properties, root,
+            allow_fullscreen=config.allow_fullscreen,
+        )  # fmt: skip
         self._handlers: dict[int, Callable[[bytes, list[HostEvent]], None]] = {
             **self._input.handlers,
             **self._placement.handlers,

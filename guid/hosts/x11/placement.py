@@ -68,6 +68,7 @@ class Placement:
             if window is None or xid != window.frame.outer:
                 continue
             border = window.frame.border
+            window.sightings += 1
             window.seen = Geometry(x + border, y + border, *window.frame.content_size(width, height))
             serial = self._connection.serial_of(low)
             if code & _SYNTHETIC or not window.reparented:
@@ -76,8 +77,11 @@ class Placement:
                 self._ask_where(window, serial)
 
     def _ask_where(self, window: HostWindow, serial: int) -> None:
+        sighting = window.sightings
+
         def answer(reply: Any) -> None:
-            if self._windows.get(window.id) is window:
+            # An event that was read by now is newer than the answer, or has a question of its own.
+            if self._windows.get(window.id) is window and window.sightings == sighting:
                 window.seen = replace(window.seen, x=reply.x, y=reply.y)
                 self._is_at(window, serial, self._answers)
 

@@ -1,7 +1,8 @@
 """Fullscreen, minimised and urgent: wishes go to the window manager (EWMH), and what it makes of them comes back.
 
-A VM's wish for fullscreen becomes "maximised", so that panels and borders stay in sight; to the VM this counts as
-fullscreen. The user may make any window fullscreen through the window manager.
+A VM's wish for fullscreen becomes "maximised" unless the host's configuration allows more, so that panels and window
+decorations stay in sight; to the VM this counts as fullscreen. The user may make any window fullscreen through the
+window manager.
 """
 
 from typing import Any, Final
@@ -33,7 +34,7 @@ class States:
 
     def __init__(
         self, connection: XConnection, replies: Replies, windows: WindowTable, atoms: Atoms, properties: Properties,
-        root: int,
+        root: int, *, allow_fullscreen: bool,
     ) -> None:  # fmt: skip
         self._connection = connection
         self._replies = replies
@@ -47,6 +48,7 @@ class States:
         self._fullscreen = atoms["_NET_WM_STATE_FULLSCREEN"]
         self._hidden = atoms["_NET_WM_STATE_HIDDEN"]
         self._maximized = (atoms["_NET_WM_STATE_MAXIMIZED_VERT"], atoms["_NET_WM_STATE_MAXIMIZED_HORZ"])
+        self._allow_fullscreen = allow_fullscreen
 
     def change(self, window: HostWindow, set_: StateFlags, unset: StateFlags) -> None:
         """What the core wants."""
@@ -54,7 +56,7 @@ class States:
             set_ &= ~StateFlags.FULLSCREEN
         if StateFlags.FULLSCREEN in set_:
             window.wants_fullscreen = True
-            self._change(window, _ADD, *self._maximized)
+            self._change(window, _ADD, *((self._fullscreen,) if self._allow_fullscreen else self._maximized))
         elif StateFlags.FULLSCREEN in unset:
             window.wants_fullscreen = False
             self._change(window, _REMOVE, *self._maximized)

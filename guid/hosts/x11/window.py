@@ -23,6 +23,8 @@ class HostWindow:
     override_redirect: bool
     seen: Geometry
     """Where the X server last said the content is."""
+    sightings: int = 0
+    """How often it said something about that."""
     mapped: bool = False
     """Whether the core wants it on the screen."""
     visible: bool = False

@@ -1,0 +1,194 @@
+"""With and without a window manager the core's idea of a window's place ends up true, without going back and forth."""
+
+import numpy as np
+import pytest
+
+from guid.core.host_events import ConfiguredEvent, MappedEvent
+from guid.core.trusted import Geometry, HintFlags, SizeHints, WindowId
+from guid.hosts.base import HostConfig
+from tests.conformance.hosts.desktop import X11Desktop
+from tests.conformance.hosts.pictures import noise
+from tests.guid.hosts.x11.managed import ManagedDesktop, start_openbox
+from tests.xserver import XServer
+
+ONE = WindowId(1)
+PLACE = Geometry(200, 150, 300, 200)
+BORDER = 3
+TITLE_BAR = 20
+
+
+def show(desktop: X11Desktop, place: Geometry = PLACE, hints: HintFlags = HintFlags.US_POSITION) -> None:
+    picture = noise(600, 400)
+    desktop.local[ONE] = desktop.host.create(ONE, place, override_redirect=False)
+    desktop.host.set_hints(ONE, SizeHints(hints))
+    desktop.host.attach(ONE, picture.pages, 600, 400)
+    desktop.host.map(ONE, override_redirect=False, transient_for=None)
+
+
+def check_pixels(desktop: X11Desktop, place: Geometry) -> None:
+    assert np.array_equal(desktop.content(place), noise(600, 400).pixels[: place.height, : place.width])
+
+
+def test_a_user_placed_window_is_where_its_program_wants_it(managed: ManagedDesktop) -> None:
+    show(managed)
+    events = managed.until_quiet()
+    assert managed.geometry(ONE) == PLACE
+    assert not [event for event in events if isinstance(event, (ConfiguredEvent, MappedEvent))]
+    check_pixels(managed, PLACE)
+
+
+def test_where_the_window_manager_places_a_window_is_reported(managed: ManagedDesktop) -> None:
+    show(managed, Geometry(0, 0, 300, 200), HintFlags(0))
+    managed.until_quiet()
+    place = managed.geometry(ONE)
+    assert place.y >= TITLE_BAR
+    assert managed.last_reported(ONE, PLACE) == place
+    check_pixels(managed, place)
+
+
+@pytest.mark.parametrize(
+    "place", [Geometry(250, 180, 300, 200), Geometry(200, 150, 320, 240), Geometry(33, 44, 100, 50)]
+)
+def test_the_guest_moves_and_resizes_a_managed_window_exactly(managed: ManagedDesktop, place: Geometry) -> None:
+    show(managed)
+    managed.until_quiet()
+    managed.host.configure(ONE, place)
+    events = managed.until_quiet()
+    assert managed.geometry(ONE) == place
+    assert not [event for event in events if isinstance(event, ConfiguredEvent)]
+    check_pixels(managed, place)
+
+
+def test_of_many_wishes_the_last_one_is_what_remains(managed: ManagedDesktop) -> None:
+    show(managed)
+    managed.until_quiet()
+    for step in range(100):
+        managed.host.configure(ONE, Geometry(200 - step, 150 + step, 300 + step, 200 - step))
+        managed.host.flush()
+    managed.until_quiet()
+    place = Geometry(101, 249, 399, 101)
+    assert managed.geometry(ONE) == place
+    assert managed.last_reported(ONE, place) == place
+    check_pixels(managed, place)
+
+
+def test_the_user_drags_a_window_by_its_title_bar(managed: ManagedDesktop) -> None:
+    show(managed)
+    managed.until_quiet()
+    managed.drag((300, 150 - BORDER - TITLE_BAR // 2), (350, 300))
+    events = managed.until_quiet()
+    place = managed.geometry(ONE)
+    assert (place.width, place.height) == (300, 200)
+    assert place.x > 230
+    assert place.y > 290
+    assert managed.last_reported(ONE, PLACE) == place
+    reports = [event.geometry for event in events if isinstance(event, ConfiguredEvent)]
+    assert len(reports) == len(set(reports)), "a place was reported twice: back and forth"
+    check_pixels(managed, place)
+
+
+def test_the_user_resizes_a_window_by_its_corner(managed: ManagedDesktop) -> None:
+    show(managed)
+    managed.until_quiet()
+    managed.drag((500 + BORDER, 350 + BORDER + 3), (600, 450))
+    managed.until_quiet()
+    place = managed.geometry(ONE)
+    assert (place.x, place.y) == (200, 150)
+    assert place.width > 380
+    assert place.height > 280
+    assert managed.last_reported(ONE, PLACE) == place
+    check_pixels(managed, place)
+
+
+def test_size_hints_count_for_the_content(managed: ManagedDesktop) -> None:
+    show(managed)
+    hints = HintFlags.P_MIN_SIZE | HintFlags.P_MAX_SIZE | HintFlags.P_RESIZE_INC | HintFlags.P_BASE_SIZE
+    managed.host.set_hints(ONE, SizeHints(hints, 104, 82, 404, 282, 10, 20, 4, 2))
+    managed.until_quiet()
+    outer = str(managed.local[ONE])
+    for asked, got in (((1, 1), (104, 82)), ((777, 777), (404, 282)), ((260 + 6, 166 + 6), (254, 162))):
+        managed.server.run("xdotool", "windowsize", outer, *map(str, asked))
+        managed.until_quiet()
+        place = managed.geometry(ONE)
+        assert (place.width, place.height) == got
+        assert managed.last_reported(ONE, PLACE) == place
+
+
+def test_increments_without_a_base_count_from_an_empty_content(managed: ManagedDesktop) -> None:
+    show(managed)
+    managed.host.set_hints(ONE, SizeHints(HintFlags.P_RESIZE_INC, width_inc=10, height_inc=20))
+    managed.until_quiet()
+    managed.server.run("xdotool", "windowsize", str(managed.local[ONE]), "215", "175")
+    managed.until_quiet()
+    place = managed.geometry(ONE)
+    assert (place.width, place.height) == (200, 160)
+
+
+def test_what_the_window_manager_refuses_is_reported(managed: ManagedDesktop) -> None:
+    show(managed)
+    managed.host.set_hints(ONE, SizeHints(HintFlags.P_MAX_SIZE, 0, 0, 300, 200))
+    managed.until_quiet()
+    for _ in range(3):
+        managed.host.configure(ONE, Geometry(200, 150, 500, 400))
+        assert ConfiguredEvent(ONE, PLACE) in managed.until_quiet()
+        assert managed.geometry(ONE) == PLACE
+
+
+def test_a_window_manager_that_comes_and_goes(x11_config: HostConfig) -> None:
+    with XServer(800, 600) as server:
+        managed = ManagedDesktop(server, x11_config)
+        try:
+            show(managed)
+            managed.settle()
+            check_pixels(managed, PLACE)
+            manager = start_openbox(server)
+            managed.until_quiet()
+            place = managed.geometry(ONE)
+            assert managed.last_reported(ONE, PLACE) == place
+            check_pixels(managed, place)
+            manager.terminate()
+            manager.wait()
+            managed.seen += managed.settle()
+            place = managed.geometry(ONE)
+            assert managed.last_reported(ONE, PLACE) == place
+            managed.host.configure(ONE, Geometry(20, 30, 100, 90))
+            managed.settle()
+            assert managed.geometry(ONE) == Geometry(20, 30, 100, 90)
+            check_pixels(managed, Geometry(20, 30, 100, 90))
+        finally:
+            managed.close()
+
+
+def test_minimised_and_restored_by_the_user(managed: ManagedDesktop) -> None:
+    show(managed)
+    managed.until_quiet()
+    managed.server.run("xdotool", "windowminimize", str(managed.local[ONE]))
+    managed.until_seen(MappedEvent(ONE, False))
+    managed.server.run("xdotool", "windowmap", str(managed.local[ONE]))
+    managed.until_seen(MappedEvent(ONE, True))
+    managed.until_quiet()
+    check_pixels(managed, managed.geometry(ONE))
+
+
+def test_our_own_mapping_is_no_news(managed: ManagedDesktop) -> None:
+    show(managed)
+    for _ in range(5):
+        managed.until_quiet()
+        check_pixels(managed, managed.geometry(ONE))
+        managed.host.unmap(ONE)
+        managed.until_quiet()
+        assert (managed.screenshot() == 0).all()
+        managed.host.map(ONE, override_redirect=False, transient_for=None)
+    assert not [event for event in managed.seen if isinstance(event, MappedEvent)]
+
+
+def test_mapping_faster_than_the_window_manager_ends_right(managed: ManagedDesktop) -> None:
+    show(managed)
+    for _ in range(20):
+        managed.host.unmap(ONE)
+        managed.host.map(ONE, override_redirect=False, transient_for=None)
+        managed.host.flush()
+    managed.until_quiet()
+    news = [event.mapped for event in managed.seen if isinstance(event, MappedEvent)]
+    assert news == [False, True] * (len(news) // 2)
+    check_pixels(managed, managed.geometry(ONE))
