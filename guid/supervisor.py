@@ -28,7 +28,7 @@ _BACKOFF_FIRST: Final = 0.25
 _BACKOFF_MAX: Final = 30.0
 _ANSWER_SECONDS: Final = 5.0
 _HEALTHY_AFTER: Final = 60.0
-"""A worker that served this long gets its first restart at once again."""
+"""After so many seconds without trouble, the next one counts as the first again."""
 
 log = logging.getLogger("guid")
 
@@ -220,10 +220,14 @@ class Supervisor:
             event = message.get("event")
             if event == "log":
                 self._say(vm, str(message.get("text")), int(message.get("level", logging.INFO)))
-            elif event in ("ready", "disconnected"):
+            elif event == "ready":
                 self._set_state(vm, "waiting")
+            elif event == "disconnected":
+                self._set_state(vm, "waiting")
+                self._say(vm, "the agent is gone; waiting for it", logging.INFO)
             elif event == "connected":
                 self._set_state(vm, "connected")
+                self._say(vm, f"the agent is there, protocol {message.get('version')}", logging.INFO)
             elif event == "windows":
                 self._query_answered(vm.spec.name, message)
             elif event == "ended":
@@ -234,12 +238,14 @@ class Supervisor:
     def _worker_ended(self, vm: _Vm, last: Message) -> None:
         child = vm.child
         assert child is not None
-        self._drop_child(vm)
-        kind, reason = last.get("kind", "died"), str(last.get("reason", "its worker was killed"))
+        killed = self._drop_child(vm)
+        kind = last.get("kind", "died")
+        reason = str(last.get("reason", "its worker was killed" if killed else "its worker failed"))
         if kind == "machine" and vm.restarts == 0 and vm.state == "starting" and vm.domain is None:
             self._remove(vm, "failed", reason, 1)
             return
-        healthy = self._clock() - vm.started >= _HEALTHY_AFTER
+        # Being killed is nobody's fault here; everything else may be the agent's doing, and it may do it again.
+        healthy = vm.state == "connected" and (killed or self._clock() - vm.started >= _HEALTHY_AFTER)
         vm.backoff = _BACKOFF_FIRST if healthy or not vm.backoff else min(vm.backoff * 2, _BACKOFF_MAX)
         vm.restarts += 1
         vm.restart_at = self._clock() + vm.backoff
@@ -248,22 +254,24 @@ class Supervisor:
         what = "session ended: " if kind == "violation" else ""
         self._say(vm, f"{what}{reason}; again in {vm.backoff:g} s", logging.WARNING)
 
-    def _drop_child(self, vm: _Vm) -> None:
+    def _drop_child(self, vm: _Vm) -> bool:
+        """End the worker, if there is one; whether somebody had killed it."""
         child, vm.child = vm.child, None
         if child is None:
-            return
+            return False
         self._poll.unregister(child.pidfd)
         with contextlib.suppress(OSError, ValueError):
             self._poll.unregister(child.line.fileno())
         with contextlib.suppress(ProcessLookupError):
             os.kill(child.pid, signal.SIGTERM)
         child.line.close()
-        os.waitpid(child.pid, 0)
+        _, status = os.waitpid(child.pid, 0)
         os.close(child.pidfd)
         for number, query in list(self._queries.items()):
             query.waiting.discard(vm.spec.name)
             if not query.waiting:
                 self._finish_query(number)
+        return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
 
     # --- domains ---
 

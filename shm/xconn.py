@@ -270,6 +270,11 @@ class XConnection:
         with _closed_means_machine_cannot():
             return Fence(core_request.GetInputFocus(display=self._wire, defer=True))
 
+    def wait(self, fence: Fence) -> None:
+        """Return when the fence is passed."""
+        with _closed_means_machine_cannot():
+            fence.request.reply()
+
     def sync(self) -> None:
         """Wait until the server has executed everything queued; errors of those requests have been handled then."""
         with _closed_means_machine_cannot():

@@ -23,9 +23,9 @@ def test_a_hundred_full_hd_frames_cost_a_few_kilobytes_of_messages(tmp_path: Pat
             Relay(x_sockets / f"X{relayed[0]}", x_sockets / f"X{numbers[0]}") as guest_x,
             Relay(x_sockets / f"X{relayed[1]}", x_sockets / f"X{numbers[1]}") as desk_x,
         ):
-            (daemon_dir / "pages.7.0.sock").symlink_to(vchan / "pages.7.0.sock")
             agent = rig.start_agent("--display", f":{relayed[0]}")
             wait_for("the agent to listen", lambda: (vchan / "vchan.7.0.6000.sock").exists())
+            (daemon_dir / "pages.7.0.sock").hardlink_to(vchan / "pages.7.0.sock")
             rig.environ["VCHAN_SOCKET_DIR"] = str(daemon_dir)
             rig.start_daemon("--display", f":{relayed[1]}")
             window = rig.guest.root.create_window(20, 20, WIDTH, HEIGHT, 0, 24, background_pixel=0x123456)

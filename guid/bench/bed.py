@@ -1,0 +1,129 @@
+"""A worker on a display server of its own, reachable over a real vchan: what every benchmark runs on."""
+
+import contextlib
+import os
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from Xlib import X
+
+from backends import registry
+from guid.bench.synthetic import SyntheticAgent
+from guid.process import Child, fork_worker
+from guid.spec import ViewSpec, VmSpec
+from guid.xserver import Xvfb
+from guiproto.errors import MachineCannot
+from shm.xconn import XConnection
+
+DESK: Final = (2048, 1280)
+DESK_4K: Final = (3900, 2220)
+DOMID: Final = 9
+_TIMEOUT: Final = 20.0
+
+
+class Bed:
+    """Temporary rendezvous directory and a desktop; workers are made on demand."""
+
+    def __init__(self, screen: tuple[int, int] = DESK) -> None:
+        self._stack = contextlib.ExitStack()
+        self.directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="guid-bench-")))
+        self.desk = self._stack.enter_context(Xvfb(*screen))
+        self.environ = {"VCHAN_SOCKET_DIR": str(self.directory)}
+        self.backend = registry.load("local", self.environ)
+
+    def __enter__(self) -> "Bed":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    @contextlib.contextmanager
+    def worker(self, domid: int = DOMID, name: str = "bench") -> Iterator[Child]:
+        """A worker for that domain, ended on exit."""
+        spec = VmSpec(
+            name=name, domid=domid, label="blue", view=ViewSpec(display=self.desk.display), environ=self.environ
+        )
+        child = fork_worker(spec)
+        try:
+            yield child
+        finally:
+            child.line.close()
+            os.waitpid(child.pid, 0)
+            os.close(child.pidfd)
+
+    @contextlib.contextmanager
+    def synthetic(self, domid: int = DOMID) -> Iterator[tuple[Child, SyntheticAgent]]:
+        """A worker with a synthetic agent that has shaken hands with it."""
+        agent = SyntheticAgent(self.backend, domid, 0)
+        try:
+            with self.worker(domid) as child:
+                agent.connect()
+                yield child, agent
+        finally:
+            agent.close()
+
+    @contextlib.contextmanager
+    def guest(self, domid: int = DOMID, screen: tuple[int, int] = DESK) -> Iterator[tuple[Xvfb, int]]:
+        """An AppVM's display server with the real agent on it; yields it and the agent's pid."""
+        program = shutil.which("guiagent", path=str(Path(sys.executable).parent)) or shutil.which("guiagent")
+        command = [program] if program else [sys.executable, "-m", "guiagent.main"]
+        with Xvfb(*screen) as server:
+            process = subprocess.Popen(
+                [*command, "--domid", str(domid), "--gui-domid", "0", "--display", server.display],
+                env={**os.environ, **self.environ},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+            )
+            try:
+                yield server, process.pid
+            finally:
+                process.terminate()
+                process.wait(_TIMEOUT)
+
+
+def windows_of(child: Child) -> list[dict[str, Any]]:
+    """The worker's windows, as `guid windows --json` shows them."""
+    child.line.send({"op": "windows", "id": 0})
+    poll = select.poll()
+    poll.register(child.line.fileno(), select.POLLIN)
+    end = time.monotonic() + _TIMEOUT
+    while time.monotonic() < end:
+        poll.poll(1000)
+        for message in child.line.receive():
+            if message.get("event") == "windows":
+                return list(message["windows"])
+            if message.get("event") == "ended":
+                raise MachineCannot(f"the worker ended: {message.get('reason')}")
+    raise MachineCannot("the worker does not answer")
+
+
+class Eye:
+    """A separate connection to a display that looks at pixels."""
+
+    def __init__(self, display: str) -> None:
+        self._connection = XConnection(display)
+        screen: Any = self._connection.display.screen()
+        self._root = screen.root
+
+    def pixels(self, x: int, y: int, width: int, height: int) -> NDArray[np.uint32]:
+        """What is shown there: u32 [height, width], 0x00RRGGBB."""
+        rows = max(1, 8_000_000 // (4 * width))
+        parts = []
+        for top in range(0, height, rows):
+            count = min(rows, height - top)
+            image = self._root.get_image(x, y + top, width, count, X.ZPixmap, 0xFFFFFFFF)
+            parts.append(np.frombuffer(image.data, np.uint32).reshape(count, width))
+        return np.bitwise_and(np.concatenate(parts), np.uint32(0xFFFFFF))
+
+    def close(self) -> None:
+        """Hang up."""
+        self._connection.close()
