@@ -75,7 +75,10 @@ class FocusEvent:
 
 @dataclass(frozen=True, slots=True)
 class ConfiguredEvent:
-    """The content is now there, by whoever's wish."""
+    """The content is now there, and that is not what `configure` last asked for.
+
+    A host may also report what was asked for; it must not report what a later call has overtaken.
+    """
 
     window: WindowId
     geometry: Geometry
@@ -83,7 +86,7 @@ class ConfiguredEvent:
 
 @dataclass(frozen=True, slots=True)
 class MappedEvent:
-    """The window manager showed (or, `mapped` False, withdrew) the window on its own."""
+    """The window manager showed (or, `mapped` False, hid) the window on its own, not as `map` or `unmap` said."""
 
     window: WindowId
     mapped: bool

@@ -10,7 +10,8 @@ do. Each side tells the other, the channels are queues, and tellings cross. The 
 - Another geometry while ours is on its way is, mostly, a wish that crossed with it, which the agent is about to give up
   for ours. It may also be an agent that cannot do what we asked, such as a terminal that only has whole rows. Both
   look the same, so ours is sent once more: the first kind answers it, the second repeats itself, and then its wish
-  counts, unless the host has moved on meanwhile.
+  counts, unless the host has moved on meanwhile. What only one side changed, the place or the size, is kept of either:
+  a window manager places a window just when its program finds its size.
 - Existing agents do not answer a geometry that they have already. So one that the agent is known to have is not sent,
   and an answer that is a second late is not waited for: without a word from the agent, it did as told.
 - An agent that insists on what policy or the window manager refuses is corrected three times in a row, then once more
@@ -48,6 +49,7 @@ class Placement:
 
     __slots__ = (
         "_answer",
+        "_base",
         "_contradiction",
         "_dispute",
         "_disputed",
@@ -65,6 +67,8 @@ class Placement:
         self.shown = shown
         self.asked: Geometry | None = None
         """What was sent to the agent and is not answered."""
+        self._base = agent
+        """What the agent had when that was sent."""
         self._answer = Timer()
         self._resent = False
         self._contradiction: Geometry | None = None
@@ -85,14 +89,19 @@ class Placement:
             return self._inform()
         repeated = geometry == self._contradiction
         self._contradiction = geometry
-        if self.shown != self.asked:
-            # What it contradicts is out of date anyway. If it already is where the host is now, the answer to what is
-            # on its way, or the end of waiting for it, will show.
-            return NOTHING if geometry == self.shown else self._ask(self.shown)
-        if not self._resent:
-            self._resent = True
-            self._answer.start(ANSWER_SECONDS)
-            return Step(agent=self.asked)
+        moved_on = self.shown != self.asked
+        if moved_on and geometry == self.shown:
+            return NOTHING  # the answer to what is on its way, or the end of waiting for it, will show
+        if moved_on or not self._resent:
+            target = self._reconciled(geometry, allow)
+            host = None if target == self.shown else target
+            if host is not None:
+                self._wish = geometry
+                self.shown = target
+            resent = host is not None or not moved_on
+            step = self._ask(target)
+            self._resent, self._contradiction = resent, geometry
+            return Step(host, step.agent)
         if not repeated:
             return NOTHING
         self._settle()
@@ -145,12 +154,23 @@ class Placement:
         self._note(wish, target)
         return Step(host, self._inform().agent)
 
+    def _reconciled(self, wish: Geometry, allow: Allow) -> Geometry:
+        """The desktop's geometry, except for what only the agent changed since it was last told: its place or size."""
+        base, shown = self._base, self.shown
+        place, size = shown, shown
+        if (shown.x, shown.y) == (base.x, base.y):
+            place = wish
+        if (shown.width, shown.height) == (base.width, base.height):
+            size = wish
+        return allow(Geometry(place.x, place.y, size.width, size.height))
+
     def _inform(self) -> Step:
         if self.asked is not None or self.agent == self.shown or self._is_settled_dispute():
             return NOTHING
         return self._ask(self.shown)
 
     def _ask(self, geometry: Geometry) -> Step:
+        self._base = self.agent
         self.asked = geometry
         self._resent = False
         self._contradiction = None

@@ -33,7 +33,7 @@ class Places:
         return []
 
     def keep(self, window: Window) -> list[Command]:
-        """Put the window where one of its kind may be by its agent's wish."""
+        """Put a window that is about to be shown where one of its kind may be by its agent's wish."""
         return self._carry(window, window.placement.place(self._kept(window, window.placement.shown)))
 
     def agent_says(self, window: Window, geometry: Geometry) -> list[Command]:
@@ -42,7 +42,7 @@ class Places:
 
     def host_says(self, window: Window, geometry: Geometry) -> list[Command]:
         """The desktop's window is somewhere else. The user may put a window anywhere; nobody moves a menu."""
-        if not window.override_redirect:
+        if not (window.override_redirect and window.mapped):
             return self._carry(window, window.placement.host_says(geometry))
         window.placement.shown = geometry
         return self.keep(window)
@@ -52,7 +52,7 @@ class Places:
         self._desk = Desk(screen, self._config.border_width, self._config.border_managed)
         commands: list[Command] = []
         for window in self._windows:
-            if window.override_redirect:
+            if window.override_redirect and window.mapped:
                 commands += self.keep(window)
         return commands
 
@@ -100,6 +100,8 @@ class Places:
             shown = window.placement.shown
             if window.docked:
                 return shown
+            if not (window.mapped or window.minimised):
+                return wish  # programs try sizes and places before they show a window: see `keep`
             if not window.override_redirect and (wish.x, wish.y) == (shown.x, shown.y):
                 return wish  # a new size only: where it is, the user may have put it
             return self._kept(window, wish)

@@ -152,9 +152,7 @@ class Session:
         window = Window(WindowId(message.window), Placement(geometry, geometry), override_redirect=False)
         self._windows.add(window)
         said = self._places.revalidate(window, wanted=bool(message.override_redirect))
-        # Nothing of it exists yet, so where policy moves it, it is made there: only the agent has to be told.
-        told = [command for command in self._places.keep(window) if isinstance(command, SendToAgent)]
-        return [*said, CreateWindow(window.id, window.placement.shown, window.override_redirect), *told]
+        return [*said, CreateWindow(window.id, geometry, window.override_redirect)]
 
     def _destroy(self, message: wire.Destroy) -> list[Command]:
         window = self._windows.get(message.window)
@@ -170,19 +168,18 @@ class Session:
         window = self._windows.get(message.window)
         if window is None or window.mapped or window.docked:
             return []
-        was_override = window.override_redirect
         commands = self._places.revalidate(window, wanted=bool(message.override_redirect))
-        if was_override or window.override_redirect:
+        if window.override_redirect or not window.minimised:  # a minimised one is where the user had it
             commands += self._places.keep(window)
         window.transient_for = self._windows.owner(window, message.transient_for)
-        window.mapped = True
+        window.mapped, window.minimised = True, False
         return [*commands, MapWindow(window.id, window.override_redirect, window.transient_for)]
 
     def _unmap(self, message: wire.Unmap) -> list[Command]:
         window = self._windows.get(message.window)
         if window is None or window.docked:
             return []
-        self._host_withdrew(window)
+        self._hide(window)
         # Also if it was not mapped: one that the window manager minimised is still in its list.
         return [UnmapWindow(window.id), *self._pixels.detach(window)]
 
@@ -225,11 +222,16 @@ class Session:
     def _host_mapped(self, window: Window) -> list[Command]:
         if window.mapped:
             return []
-        window.mapped = True
+        window.mapped, window.minimised = True, False
         return [SendToAgent(wire.Map(window.id, 0, int(window.override_redirect)))]
 
     def _host_withdrew(self, window: Window) -> list[Command]:
-        window.mapped = False
+        if window.mapped:
+            self._hide(window)
+            window.minimised = True
+        return []
+
+    def _hide(self, window: Window) -> None:
+        window.mapped = window.minimised = False
         self._pixels.hidden(window)
         self._input.gone(window.id)
-        return []

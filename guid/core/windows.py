@@ -21,6 +21,8 @@ class Window:
     override_redirect: bool
     mapped: bool = False
     """Whether the user can see it: False also while it is minimised."""
+    minimised: bool = False
+    """Whether the window manager hid it, and not the VM."""
     docked: bool = False
     transient_for: WindowId | None = None
     title: Title | None = None

@@ -82,6 +82,25 @@ def test_a_wish_that_crossed_with_ours_gives_way() -> None:
     assert place.shown == B
 
 
+def test_a_size_that_crossed_with_a_place_is_kept() -> None:
+    place = Placement(A, A)
+    moved, grown = at(A, 77), Geometry(A.x, A.y, 300, 200)
+    both = Geometry(77, A.y, 300, 200)
+    assert place.host_says(moved) == Step(agent=moved)
+    assert place.agent_says(grown, anywhere) == Step(host=both, agent=both)
+    assert place.agent_says(moved, anywhere) == NOTHING, "the answer to the first"
+    assert place.agent_says(both, anywhere) == NOTHING
+    assert (place.shown, place.asked) == (both, None)
+
+
+def test_a_place_that_crossed_with_a_size_is_kept() -> None:
+    place = Placement(A, A)
+    moved, grown = at(A, 77), Geometry(A.x, A.y, 300, 200)
+    place.host_says(grown)
+    both = Geometry(77, A.y, 300, 200)
+    assert place.agent_says(moved, anywhere) == Step(host=both, agent=both)
+
+
 def test_an_agent_that_cannot_do_it_gets_its_way_after_one_more_try() -> None:
     place = Placement(A, A)
     assert place.host_says(B) == Step(agent=B)

@@ -123,15 +123,24 @@ def test_create_of_a_negative_size() -> None:
     Playbook().agent(Create(WINDOW, 0, 0, 2**31, 5, 0, 0)).breaks("CREATE size")
 
 
-def test_create_puts_the_frame_inside_the_work_area_and_tells_the_agent() -> None:
-    Playbook().agent(Create(WINDOW, 0, 0, 200, 100, 0, 0)).does(
-        CreateWindow(WINDOW, Geometry(3, 33, 200, 100), False), tell(Configure(WINDOW, 3, 33, 200, 100, 0))
+def test_create_is_where_the_program_tries_places_and_map_is_where_they_count() -> None:
+    book = Playbook()
+    book.agent(Create(WINDOW, 0, 0, 1, 1, 0, 0)).does(CreateWindow(WINDOW, Geometry(0, 0, 1, 1), False))
+    book.agent(Configure(WINDOW, 0, 0, 200, 100, 0)).does(ConfigureWindow(WINDOW, Geometry(0, 0, 200, 100)))
+    book.agent(Map(WINDOW, 0, 0)).does(
+        ConfigureWindow(WINDOW, Geometry(3, 33, 200, 100)),
+        tell(Configure(WINDOW, 3, 33, 200, 100, 0)),
+        MapWindow(WINDOW, False, None),
     )
 
 
-def test_create_override_redirect_is_kept_on_screen_whole() -> None:
-    Playbook().agent(Create(WINDOW, 950, 780, 200, 100, 0, 1)).does(
-        CreateWindow(WINDOW, Geometry(797, 697, 200, 100), True), tell(Configure(WINDOW, 797, 697, 200, 100, 1))
+def test_create_override_redirect_is_kept_on_screen_whole_before_it_shows() -> None:
+    book = Playbook()
+    book.agent(Create(WINDOW, 950, 780, 200, 100, 0, 1)).does(CreateWindow(WINDOW, Geometry(950, 780, 200, 100), True))
+    book.agent(Map(WINDOW, 0, 1)).does(
+        ConfigureWindow(WINDOW, Geometry(797, 697, 200, 100)),
+        tell(Configure(WINDOW, 797, 697, 200, 100, 1)),
+        MapWindow(WINDOW, True, None),
     )
 
 
@@ -580,9 +589,15 @@ def test_a_window_that_the_window_manager_shows_again_is_mapped_in_the_vm() -> N
     book.painted().does(Paint(WINDOW, rects((0, 0, 5, 5))))
 
 
-def test_the_agent_can_restore_a_minimised_window() -> None:
+def test_the_agent_can_restore_a_minimised_window_where_the_user_had_it() -> None:
     book = Playbook().with_window()
-    book.host(ConfiguredEvent(WINDOW, Geometry(-50, 100, 200, 100)), MappedEvent(WINDOW, False))
+    there = Geometry(-50, 100, 200, 100)
+    book.host(ConfiguredEvent(WINDOW, there), MappedEvent(WINDOW, False))
+    book.agent(Configure(WINDOW, -50, 100, 200, 100, 0)).does()
+    book.agent(Configure(WINDOW, -90, 100, 200, 100, 0)).does(
+        ConfigureWindow(WINDOW, Geometry(3, 100, 200, 100)), tell(Configure(WINDOW, 3, 100, 200, 100, 0))
+    )
+    book.host(ConfiguredEvent(WINDOW, there))
     book.agent(Map(WINDOW, 0, 0)).does(MapWindow(WINDOW, False, None))
 
 
@@ -595,6 +610,14 @@ def test_a_smaller_screen_moves_menus_and_leaves_the_rest_to_the_window_manager(
 
 
 # --- override-redirect ---
+
+
+def test_override_redirect_gained_while_minimised_is_kept_on_screen() -> None:
+    book = Playbook().with_window()
+    book.host(MappedEvent(WINDOW, False), ConfiguredEvent(WINDOW, Geometry(-50, 100, 200, 100)))
+    book.agent(Map(WINDOW, 0, 1)).does(
+        ConfigureWindow(WINDOW, Geometry(3, 100, 200, 100)), MapWindow(WINDOW, True, None)
+    )
 
 
 def test_override_redirect_over_nearly_the_whole_work_area_is_lost_with_one_line_in_the_log() -> None:
