@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from backends.base import Backend, Vchan, VchanState
+from backends.conformance import waiting
 from backends.conformance.waiting import (
-    DEADLINE,
     QUIET,
     Child,
     no_descriptor_leaks,
+    patiently,
     prompt,
     seeded,
     settle,
@@ -159,8 +160,8 @@ def check_transfer(maker: VchanMaker) -> None:
         for pump in pumps:
             poll.register(pump.end.fileno(), select.POLLIN)
             pump.turn()
-        end = time.monotonic() + DEADLINE
-        while any(pump.busy for pump in pumps):
+        end = time.monotonic() + waiting.DEADLINE
+        while any(pump.busy for pump in pumps) and time.monotonic() < end:
             ready = {fd for fd, _ in poll.poll(max(0.0, end - time.monotonic()) * 1000)}
             progress = [f"{len(pump.queue)} to send, {len(pump.received)} received" for pump in pumps]
             assert ready, f"no end woke up, but the transfer is not done: {progress}"
@@ -318,8 +319,10 @@ def check_two_processes(maker: VchanMaker) -> None:
         wait_for_state(_CONNECTED, server)
         payload = seeded(violent).randbytes(_TRANSFER_BYTES // 4)
         queue, received = memoryview(payload), bytearray()
-        while len(received) < len(payload):
+        for _ in patiently("not all bytes came back from the other process"):
             queue = queue[server.write(queue) :]
+            if len(received) >= len(payload):
+                break
             assert wakes(server), f"{len(received)} of {len(payload)} bytes came back from the other process, no more"
             server.update()
             received += read_all(server)
@@ -346,10 +349,12 @@ def read_all(vchan: Vchan, size: int = 1 << 18) -> bytes:
 def wait_for_bytes(vchan: Vchan, expected: bytes, size: int = 1 << 18) -> None:
     """Exactly `expected` must arrive, and be announced by `fileno`."""
     data = b""
-    while len(data) < len(expected):
+    for _ in patiently(f"of {len(expected)} bytes that were written, not all can be read"):
         assert wakes(vchan), f"{len(data)} of {len(expected)} bytes arrived, and fileno() does not wake up"
         vchan.update()
         data += read_all(vchan, size)
+        if len(data) >= len(expected):
+            break
     assert data == expected, "other bytes arrived than were written"
     assert not (vchan.state is _CONNECTED and wakes(vchan, QUIET) and vchan.read(1)), "more bytes arrived than written"
 

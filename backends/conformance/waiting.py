@@ -24,11 +24,11 @@ def seeded(seed: int) -> random.Random:
     return random.Random(seed)  # noqa: S311 - not cryptography
 
 
-def wakes(vchan: Vchan, timeout: float = DEADLINE) -> bool:
-    """Whether the descriptor polls readable within `timeout` seconds."""
+def wakes(vchan: Vchan, timeout: float | None = None) -> bool:
+    """Whether the descriptor polls readable within `timeout` seconds, by default the deadline."""
     poll = select.poll()
     poll.register(vchan.fileno(), select.POLLIN)
-    return bool(poll.poll(timeout * 1000))
+    return bool(poll.poll((DEADLINE if timeout is None else timeout) * 1000))
 
 
 def settle(vchan: Vchan, what: str) -> None:
@@ -57,6 +57,14 @@ def wait_for_state(state: VchanState, *vchans: Vchan) -> None:
             if waiting[fd].update() is state:
                 poll.unregister(fd)
                 del waiting[fd]
+
+
+def patiently(what: str) -> Iterator[None]:
+    """Turns of a loop that must come to its end before the deadline; `what` did not happen otherwise."""
+    end = time.monotonic() + DEADLINE
+    while time.monotonic() < end:
+        yield
+    raise AssertionError(what)
 
 
 def hear(fd: int, size: int, what: str) -> bytes:
