@@ -37,9 +37,9 @@ class Pixels:
 
     def mfn_dump(self, message: MfnDump) -> list[Command]:
         """MFNDUMP."""
+        window = self._windows.get(message.window)
         if not self._config.allow_frames:
             raise PeerMisbehaved("MFNDUMP", "frame numbers are not allowed here")
-        window = self._windows.get(message.window)
         return self._attach(message.window, window, validate.frames(message), frames=True)
 
     def shm_image(self, message: ShmImage) -> list[Command]:

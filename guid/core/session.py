@@ -145,8 +145,9 @@ class Session:
     # --- the agent ---
 
     def _create(self, message: wire.Create) -> list[Command]:
+        room = self._windows.has_room(message.window)
         geometry = validate.create(message)
-        if not self._windows.has_room(message.window):
+        if not room:
             quota = self._config.quotas.windows
             return self._notices.once(f"more windows than the quota of {quota}: further ones are not shown")
         window = Window(WindowId(message.window), Placement(geometry, geometry), override_redirect=False)
@@ -192,13 +193,13 @@ class Session:
         return [DockWindow(window.id)]
 
     def _configure(self, message: wire.Configure) -> list[Command]:
-        geometry = validate.configure(message)
         window = self._windows.get(message.window)
+        geometry = validate.configure(message)
         return [] if window is None else self._places.agent_says(window, geometry)
 
     def _window_flags(self, message: wire.WindowFlags) -> list[Command]:
-        set_, unset = validate.flags(message)
         window = self._windows.get(message.window)
+        set_, unset = validate.flags(message)
         if window is None or window.override_redirect or window.docked:
             return []  # states are a window manager's business, and those windows are none of it
         if window.mapped:
