@@ -25,9 +25,11 @@ from guiproto.errors import PeerMisbehaved
 from guiproto.limits import GUI_PORT
 from guiproto.messages import Message, xconf_for
 
-_READ_BYTES: Final = 256 * 1024
-# After this many bytes of one VM's messages its user's input gets a turn.
-_TURN_BYTES: Final = 1024 * 1024
+# What is read before it is painted: more makes the display wait for us while there is something to show, less makes us
+# spend more on system calls than on messages.
+_READ_BYTES: Final = 8 * 1024
+# The same when the display has just caught up and will soon have nothing to do: the next batch must not take long.
+_READ_BYTES_AFTER_BUSY: Final = 1024
 _OUTPUT_LIMIT: Final = 10_000_000
 """Bytes waiting for an agent that does not read; the limit of the existing daemon."""
 
@@ -54,6 +56,8 @@ class Worker:
         self._clock = clock
         self._poll = select.epoll()
         self._vchan: Vchan | None = None
+        self._listening = False
+        self._was_busy = False
         self._link: _Link | None = None
         self._do: dict[type[Any], Callable[[Any], None]] = {
             do.SendToAgent: self._send_to_agent,
@@ -90,18 +94,20 @@ class Worker:
             ready = {fd for fd, _ in self._poll.poll(timeout)}
             if self._supervisor.fileno() in ready:
                 self._answer_supervisor()
+            if self._host.fileno() in ready:
+                self._serve_host()
             if self._vchan is not None and self._vchan.fileno() in ready:
                 self._serve_vchan()
-            # Requests that were sent may have brought events along with their replies, so look without being woken.
-            self._serve_host()
             self._tick()
             self._settle()
+            self._listen(not self._host.busy)
 
     # --- the vchan ---
 
     def _connect(self) -> None:
         self._vchan = self._backend.client(self._spec.gui_domid, self._spec.domid, GUI_PORT)
         self._poll.register(self._vchan.fileno(), select.EPOLLIN)
+        self._listening = True
 
     def _disconnect(self) -> None:
         if self._link is not None:
@@ -112,6 +118,14 @@ class Worker:
             self._poll.unregister(self._vchan.fileno())
             self._vchan.close()
             self._vchan = None
+            self._listening = False
+
+    def _listen(self, listening: bool) -> None:
+        """Take no more of the agent's messages while the display cannot keep up: then the agent merges its damage."""
+        if self._vchan is not None and listening is not self._listening:
+            self._poll.modify(self._vchan.fileno(), select.EPOLLIN if listening else 0)
+            self._listening = listening
+            self._was_busy = listening
 
     def _serve_vchan(self) -> None:
         vchan = self._vchan
@@ -121,14 +135,11 @@ class Worker:
             return
         if self._link is None:
             self._link = _Link(self._spec, self._backend)
-        taken = 0
-        while taken < _TURN_BYTES:
-            data = vchan.read(_READ_BYTES)
-            if not data:
-                break
-            taken += len(data)
+        data = vchan.read(_READ_BYTES_AFTER_BUSY if self._was_busy else _READ_BYTES)
+        if data:
             self._receive(data)
-        if vchan.state is VchanState.DISCONNECTED and taken < _TURN_BYTES:
+            self._was_busy = self._was_busy and len(data) == _READ_BYTES_AFTER_BUSY
+        elif vchan.state is VchanState.DISCONNECTED:
             self._supervisor.send({"event": "disconnected"})
             self._disconnect()
             self._connect()

@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Exit status: 0 done, 1 could not (the reason is printed), 2 wrong usage."""
-    args = parser().parse_args(argv)
+    args = _parse(list(sys.argv[1:] if argv is None else argv))
     try:
         status: int = args.main(args)
     except MachineCannot as error:
@@ -55,6 +55,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return status
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    """What stands behind `--` is a command of the user's, and none of its words are options of ours."""
+    at = argv.index("--") if "--" in argv else len(argv)
+    top = parser()
+    args = top.parse_args(argv[:at])
+    args.command = argv[at + 1 :]
+    if args.command and not getattr(args, "takes_command", False):
+        top.error("only `guid run` takes a command after --")
+    return args
 
 
 if __name__ == "__main__":

@@ -32,7 +32,6 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         usage="guid run NAME [--label COLOUR] [options] -- COMMAND ...",
     )
     parser.add_argument("name", metavar="NAME", help="the AppVM's name")
-    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND ...", help="what to run inside")
     options.add_label(parser)
     vm = parser.add_argument_group("AppVM")
     vm.add_argument("--domid", type=int, metavar="N", help="its domain id (default: the lowest free one)")
@@ -48,7 +47,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     vm.add_argument("--detach", action="store_true", help="return when it has started; `guid stop NAME` ends it")
     options.add_view(parser)
     options.add_json(parser)
-    parser.set_defaults(main=main)
+    parser.set_defaults(main=main, takes_command=True)
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -60,7 +59,7 @@ def _size(text: str) -> tuple[int, int]:
 
 def main(args: argparse.Namespace) -> int:
     """Start it and wait. Returns the command's exit status, or 1 if the AppVM failed."""
-    command = args.command[1:] if args.command[:1] == ["--"] else args.command
+    command = args.command
     if not command:
         raise MachineCannot("no command to run", f"write: guid run {args.name} --label {args.label} -- xterm")
     label(args.label)

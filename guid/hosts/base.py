@@ -72,6 +72,14 @@ class DisplayHost(ABC):
         Raises MachineCannot when the display is gone.
         """
 
+    @property
+    def busy(self) -> bool:
+        """Whether the display has enough to paint already: painting more would only make it later.
+
+        Whoever waits for the display to catch up need not poll: `fileno()` wakes up, and `events()` makes this False.
+        """
+        return False
+
     @abstractmethod
     def flush(self) -> None:
         """Hand everything queued to the display, in one go where possible. May block while the display is slow."""

@@ -22,12 +22,14 @@ from guid.hosts.x11.cursors import Cursors
 from guid.hosts.x11.exposures import EXPOSE, Exposures
 from guid.hosts.x11.frame import Frame
 from guid.hosts.x11.input import Input
+from guid.hosts.x11.pacing import Pacing
 from guid.hosts.x11.placement import CONFIGURE, Placement
 from guid.hosts.x11.properties import Properties
 from guid.hosts.x11.replies import Replies
 from guid.hosts.x11.screen import Screen
 from guid.hosts.x11.states import States
 from guid.hosts.x11.window import HostWindow, WindowTable
+from shm.fences import NO_EXPOSURE
 from shm.xconn import RawEvents, XConnection
 from shm.xshm import ShmPath
 
@@ -71,6 +73,7 @@ class X11Host(DisplayHost):
         x.send(connection, [x.create_gc(self._gc, root)])
         self._windows = WindowTable()
         self._buffers = Buffers(self._shm)
+        self._pacing = Pacing(connection)
         self._cursors = Cursors(connection)
         self._properties = Properties(self._atoms, config)
         self._input = Input(self._windows)
@@ -85,6 +88,7 @@ class X11Host(DisplayHost):
             **self._placement.handlers,
             CONFIGURE: self._configured,
             EXPOSE: self._exposures.add,
+            NO_EXPOSURE: self._pacing.executed,
             _PROPERTY: self._property_changed,
             _CLIENT_MESSAGE: self._message,
         }
@@ -120,7 +124,12 @@ class X11Host(DisplayHost):
             self._connection.flush()
         return out
 
+    @property
+    def busy(self) -> bool:
+        return self._pacing.busy
+
     def flush(self) -> None:
+        self._pacing.close_batch()
         self._connection.flush()
 
     def sync(self) -> None:
@@ -128,8 +137,11 @@ class X11Host(DisplayHost):
         self._connection.sync()
 
     def close(self) -> None:
-        for window in list(self._windows):
-            self.destroy(window.id)
+        # The X server removes what belongs to a connection that is closed.
+        for window in self._windows:
+            if window.buffer is not None:
+                window.buffer.close()
+                window.buffer = None
         self._connection.close()
 
     # --- windows ---
@@ -253,6 +265,7 @@ class X11Host(DisplayHost):
         size = (buffer.width, buffer.height)
         depth = self._screen.depth
         self._shm.put(window.frame.inner, self._gc, depth, buffer.segment, buffer.offset, size, rects)
+        self._pacing.add(rects)
 
     def _drop_buffer(self, window: HostWindow) -> None:
         if window.buffer is not None:

@@ -85,11 +85,17 @@ class States:
     def changed(self, xid: int) -> None:
         """The property changed: find out how."""
         window = self._windows.find(xid)
-        if window is None or window.asking_states:
+        if window is None:
+            return
+        if window.asking_states:
+            window.states_changed = True
             return
 
         def answer(reply: Any) -> None:
             window.asking_states = False
+            if window.states_changed:  # after the answer, perhaps
+                window.states_changed = False
+                self.changed(xid)
             if self._windows.get(window.id) is window and window.mapped:
                 kind, value = reply.value or (0, ())
                 self._are(window, set(np.asarray(value, np.uint32).tolist()) if kind == 32 else set())

@@ -47,6 +47,8 @@ class HostWindow:
     wants_minimized: bool = False
     urgent: bool = False
     asking_states: bool = False
+    states_changed: bool = False
+    """Whether _NET_WM_STATE changed again since the question for it was asked."""
 
 
 class WindowTable:
