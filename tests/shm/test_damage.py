@@ -123,6 +123,11 @@ def test_distant_rectangles_stay_apart() -> None:
     assert sorted(merge(array([(x, y, w, h) for x, y, w, h in distant]), 8).tolist()) == sorted(distant)
 
 
+def test_a_large_rectangle_and_dots_beside_it_are_not_boxed() -> None:
+    rects = array([(0, 0, 28, 48), *[(47, 5 * n, 1, 1) for n in range(9)]])
+    check(rects, merge(rects, 64), 64, exact=True)
+
+
 def test_no_damage_stays_none() -> None:
     empty = np.empty((0, 4), np.int32)
     assert merge(empty, 4).shape == (0, 4)

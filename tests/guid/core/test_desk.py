@@ -1,5 +1,6 @@
 """Frames stay where the user can see whose they are."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,6 +59,18 @@ def test_a_menu_in_its_place_stays() -> None:
 def test_a_menu_over_the_edge_is_moved_and_one_too_large_shrunk() -> None:
     assert DESK.keep_override(Geometry(900, 10, 200, 300), mapped=False) == Geometry(747, 33, 200, 300)
     assert DESK.keep_override(Geometry(0, 0, 200, 3000), mapped=False) == Geometry(53, 33, 200, 694)
+
+
+@pytest.mark.parametrize("parked", [(-300, 100), (1100, 100), (100, -400), (100, 900), (-203, 100), (1003, 100)])
+def test_a_menu_wholly_beyond_any_edge_stays_there(parked: tuple[int, int]) -> None:
+    assert DESK.keep_override(Geometry(*parked, 200, 300), mapped=False) == Geometry(*parked, 200, 300)
+
+
+@pytest.mark.parametrize("showing", [(-202, 100), (1002, 100), (100, -302), (100, 802)])
+def test_a_menu_of_which_a_corner_of_the_border_shows_is_brought_in(showing: tuple[int, int]) -> None:
+    kept = DESK.keep_override(Geometry(*showing, 200, 300), mapped=False)
+    assert 53 <= kept.x <= 747
+    assert 33 <= kept.y <= 427
 
 
 def test_nine_tenths_are_counted_with_the_border() -> None:
