@@ -21,6 +21,8 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 import Xlib.display
 import Xlib.error
+import Xlib.protocol.event
+import Xlib.support.connect
 from Xlib.protocol import request as core_request
 
 from guiproto.errors import MachineCannot
@@ -59,6 +61,9 @@ class _Wire(Xlib.display._BaseDisplay):
         self.raw_codes: frozenset[int] = frozenset()
         self.sent = 0
         self.on_read: Callable[[], None] = lambda: None
+        # python-xlib shares these tables among all displays, and one server's extension codes are not another's.
+        self.error_classes: dict[int, Any] = dict(Xlib.error.xerror_class)
+        self.event_classes: dict[int, Any] = dict(Xlib.protocol.event.event_class)
         super().__init__(name)
         # python-xlib's own list, under a type that admits both kinds of event.
         self.queue: list[Any] = self.event_queue
@@ -329,10 +334,22 @@ def _closed_means_machine_cannot() -> Iterator[None]:
 
 
 def _open(name: str | None) -> Any:
-    # Xlib.display.Display names its base display class in the middle of its constructor and offers no way in.
+    # Xlib.display.Display names its base display class in the middle of its constructor and offers no way in. Its
+    # connecting falls back to TCP, which cannot pass descriptors, and forgets sockets that it does not use.
     module: Any = Xlib.display
-    original = module._BaseDisplay
-    module._BaseDisplay = _Wire
+    connect: Any = Xlib.support.connect
+    originals = module._BaseDisplay, connect.get_socket
+    sockets: list[socket.socket] = []
+    display: Any = None
+
+    def get_socket(name: str, protocol: str | None, host: str, number: int) -> socket.socket:
+        if host not in ("", "unix") and protocol != "unix":
+            sockets.append(originals[1](name, protocol, host, number))
+        else:
+            sockets.append(_connect_locally(name, number))
+        return sockets[0]
+
+    module._BaseDisplay, connect.get_socket = _Wire, get_socket
     try:
         display = Xlib.display.Display(name)
     except Xlib.error.DisplayNameError:
@@ -343,13 +360,30 @@ def _open(name: str | None) -> Any:
         where = name or "of $DISPLAY"
         raise MachineCannot(f"cannot connect to X display {where}: {error}", "is the X server running?") from None
     finally:
-        module._BaseDisplay = original
+        module._BaseDisplay, connect.get_socket = originals
+        if display is None:
+            for unused in sockets:
+                unused.close()
     wire: Any = display.display
     wire.error_classes = {
         code: cls if issubclass(cls, Xlib.error.XError) else Xlib.error.xerror_class.get(code, Xlib.error.XError)
         for code, cls in wire.error_classes.items()
     }
     return display
+
+
+def _connect_locally(name: str, number: int) -> socket.socket:
+    error: OSError | None = None
+    for path in (f"/tmp/.X11-unix/X{number}", f"\0/tmp/.X11-unix/X{number}"):  # noqa: S108 - where X servers listen
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        try:
+            connection.connect(path)
+        except OSError as why:
+            error = error or why
+            connection.close()
+        else:
+            return connection
+    raise Xlib.error.DisplayConnectionError(name, str(error))
 
 
 __all__ = ["Fence", "RawEvents", "XConnection"]

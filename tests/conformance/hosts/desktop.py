@@ -146,6 +146,11 @@ class X11Desktop(Desktop):
             if child.id in ours
         ]
 
+    def received(self) -> list[Any]:
+        """Events of the second client."""
+        self._connection.sync()
+        return list(self._connection.events())
+
     def close(self) -> None:
         self.host.close()
         self._connection.close()

@@ -44,6 +44,7 @@ def noise(
     pixels = np.frombuffer(memory, np.uint32, width * height, offset).reshape(height, width)
     pixels[:] = np.random.default_rng(seed).integers(0, 1 << 24, (height, width), np.uint32)
     if form == "view":
+        region.close()
         pages = MappedPages(None, 0, length, memory[offset : offset + length].toreadonly(), 1, lambda: None)
     else:
         pages = MappedPages(region, offset, length, None, 0, lambda: None)
