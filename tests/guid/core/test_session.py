@@ -1,5 +1,7 @@
 """The rules about messages and windows, one conversation each, in the order of protocol.md's table of them."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +10,7 @@ from numpy.typing import NDArray
 
 from guid.core.commands import (
     AttachBuffer,
+    Command,
     ConfigureWindow,
     CreateWindow,
     DestroyWindow,
@@ -16,6 +19,7 @@ from guid.core.commands import (
     Log,
     MapWindow,
     Paint,
+    SendToAgent,
     SetClass,
     SetCursor,
     SetHints,
@@ -34,6 +38,7 @@ from guid.core.trusted import (
     WindowClass,
     WindowId,
 )
+from guiproto.connection import AgentHello, DaemonConnection
 from guiproto.errors import PeerMisbehaved
 from guiproto.messages import (
     ClipboardData,
@@ -59,6 +64,7 @@ from guiproto.messages import (
 from tests.guid.core.playbook import PLACE, SMALL, WINDOW, Playbook, dump, tell
 
 OTHER = WindowId(2)
+RECORDING = Path(__file__).parents[2] / "data" / "xterm-with-menu.hex"
 
 
 def rects(*rows: tuple[int, int, int, int]) -> NDArray[np.int32]:
@@ -656,6 +662,31 @@ def test_override_redirect_can_be_disabled() -> None:
     book.agent(Create(WINDOW, 100, 100, 200, 100, 0, 1), Map(WINDOW, 0, 1)).does(
         CreateWindow(WINDOW, PLACE, False), MapWindow(WINDOW, False, None)
     )
+
+
+# --- a whole session ---
+
+
+def test_a_recorded_session_is_carried_out_and_leaves_nothing() -> None:
+    """An xterm and its menu, as an existing agent sent them."""
+    book, wire = Playbook(screen=ScreenInfo(2048, 1280, 24, Geometry(0, 0, 2048, 1280))), DaemonConnection()
+    commands: list[Command] = []
+    for line in RECORDING.read_text().splitlines():
+        if line.startswith("agent"):
+            wire.feed(bytes.fromhex(line.split()[1]))
+            for event in wire.events():
+                if not isinstance(event, AgentHello):
+                    reply = book.agent(event)
+                    assert reply.violation is None
+                    commands += reply.commands + book.painted().commands
+    counts = {kind: sum(isinstance(c, kind) for c in commands) for kind in (CreateWindow, DestroyWindow, AttachBuffer)}
+    acknowledged = sum(isinstance(c, SendToAgent) and isinstance(c.message, WindowDumpAck) for c in commands)
+    assert counts[CreateWindow] == counts[DestroyWindow] == 3
+    assert counts[AttachBuffer] == acknowledged > 3
+    assert any(isinstance(c, MapWindow) and c.override_redirect for c in commands), "the menu"
+    assert any(isinstance(c, SetTitle) and c.title == Title("xterm") for c in commands)
+    assert sum(isinstance(c, Paint) for c in commands) > 100
+    assert book.session.snapshot() == []
 
 
 # --- anything at all ---
