@@ -1,13 +1,11 @@
-"""What runs below a process, read from /proc, and the kernel's switches for who reaps whom and who dies with whom."""
+"""What runs below a process, read from /proc and watched through pidfds; and two of the kernel's switches."""
 
 import ctypes
 import os
 import select
-import signal
 from collections.abc import Collection, Iterable
 from typing import Final
 
-_PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NAME: Final = 15
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
@@ -16,12 +14,6 @@ _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 def adopt_orphans() -> None:
     """Descendants whose parent ends become our children, as they do for process 1 anyway."""
     _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1)
-
-
-def end_with(parent: int) -> bool:
-    """Get SIGTERM when the thread that started us ends; False if `parent` has ended already."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    return os.getppid() == parent
 
 
 def set_name(name: str) -> None:

@@ -29,12 +29,13 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: its threads 
 
 from guiagent import xserver
 from guiagent.kept import RESTART_DELAYS, Part
-from guiagent.processes import Watch, adopt_orphans, below, end_with, set_name
+from guiagent.processes import Watch, adopt_orphans, below, set_name
 from guiagent.xserver import write_authority
 from guiproto.errors import MachineCannot
 
 _GRACE_SECONDS: Final = 2.0
 """Between SIGTERM and SIGKILL."""
+_LAST_STAGE: Final = 2
 _SERVER_SECONDS: Final = 30.0
 """How long a display server may take to start."""
 _OWN_VARIABLES: Final = ("GUIAGENT_LOG", "OPENBLAS_NUM_THREADS", "PYTHONPATH", "VCHAN_SOCKET_DIR")
@@ -52,9 +53,9 @@ log = logging.getLogger("session")
 
 @dataclass(slots=True)
 class _Clearing:
-    """Processes are being ended: the applications alone or, if `all`, display server and agent too."""
+    """Processes are being ended, in this order: 0, the applications; 1, the agent; 2, the display server."""
 
-    all: bool
+    stage: int
     deadline: float
     forced: bool = False
 
@@ -74,9 +75,13 @@ class Session:
         *,
         environ: Mapping[str, str] = os.environ,
         authority: Path | None = None,
+        leash: int | None = None,
         delays: Sequence[float] = RESTART_DELAYS,
     ) -> None:
-        """`authority`: the file that shall hold the display's cookie, where others than the AppVM could connect."""
+        """`authority`: the file that shall hold the display's cookie, where others than the AppVM could connect.
+
+        `leash`: a pipe's end for reading; when nobody holds its other end any more, that counts as SIGTERM.
+        """
         self._command = command
         self._screen = screen
         self._load_agent = load_agent
@@ -84,6 +89,7 @@ class Session:
         self._agent_arguments = agent_arguments
         self._delays = delays
         self._authority = authority
+        self._leash = leash
         self._cookie = os.urandom(16)
         self._environ = {key: value for key, value in environ.items() if key not in _OWN_VARIABLES}
         if authority is not None:
@@ -106,13 +112,19 @@ class Session:
         """Live; return the command's exit status, 1 if the AppVM could not go on."""
         with _signals() as signals:
             self._poll.register(signals, select.POLLIN)
+            if self._leash is not None:
+                self._poll.register(self._leash, 0)  # POLLHUP is always reported
             while True:
                 self._start_what_is_due()
-                self._poll.poll(self._sleep_ms())
+                ready = {fd for fd, _ in self._poll.poll(self._sleep_ms())}
+                if self._leash in ready:
+                    self._poll.unregister(self._leash)
+                    self._leash = None
+                    self._told_to_end = True
                 with contextlib.suppress(BlockingIOError):
                     if _ENDING.intersection(os.read(signals, 4096)):
                         self._told_to_end = True
-                self._read_display()
+                self._read_display(self._display_pipe in ready)
                 self._reap()
                 if self._settle():
                     break
@@ -147,9 +159,9 @@ class Session:
         self._display_pipe, self._display_text = pipe, b""
         self._poll.register(pipe, select.POLLIN)
 
-    def _read_display(self) -> None:
+    def _read_display(self, ready: bool) -> None:
         """Take the display number, which the server writes when it is ready."""
-        if self._display_pipe is None or not _readable(self._display_pipe):
+        if self._display_pipe is None or not ready:
             if self._starting_too_long():
                 log.warning("the display server does not answer")
                 os.kill(self._server.pid, signal.SIGKILL)
@@ -242,7 +254,7 @@ class Session:
             self._fail(str(error))
             return
         log.warning("the display server died with status %d; starting everything anew", status)
-        self._clear(all_of_them=True)
+        self._clear(_LAST_STAGE)
 
     def _agent_died(self, status: int) -> None:
         if self._clearing is not None:
@@ -257,41 +269,38 @@ class Session:
     def _fail(self, reason: str, status: int = 1) -> None:
         self._failure, self._status = reason, status
 
-    def _clear(self, *, all_of_them: bool) -> None:
-        self._clearing = _Clearing(all_of_them, time.monotonic() + _GRACE_SECONDS)
-        _signal(self._to_clear(), signal.SIGTERM)
+    def _clear(self, stage: int) -> None:
+        self._clearing = _Clearing(stage, time.monotonic() + _GRACE_SECONDS)
+        _signal(self._below(stage), signal.SIGTERM)
 
-    def _to_clear(self) -> dict[int, str]:
-        assert self._clearing is not None
-        return self._below(with_parts=self._clearing.all)
-
-    def _below(self, *, with_parts: bool) -> dict[int, str]:
-        return below(os.getpid(), () if with_parts else (self._server.pid, self._agent.pid))
+    def _below(self, stage: int) -> dict[int, str]:
+        """Everything that has to be gone when that stage of clearing is done."""
+        return below(os.getpid(), (self._agent.pid, self._server.pid)[stage:])
 
     def _settle(self) -> bool:
         """Whether all is over. Go on with clearing, or begin it, as far as that is possible without waiting."""
         while True:
             if self._clearing is None:
                 if self._told_to_end or self._failure:
-                    self._clear(all_of_them=False)
+                    self._clear(0)
                 elif self._status is None:
                     return False
                 else:
-                    left = {pid for pid, name in self._below(with_parts=False).items() if not name.startswith(_HELPERS)}
+                    left = {pid for pid, name in self._below(0).items() if not name.startswith(_HELPERS)}
                     if not left:
-                        self._clear(all_of_them=True)
+                        self._clear(1)
                     elif self._watch.only(left):
                         return False
                 continue
-            remaining = self._to_clear()
+            remaining = self._below(self._clearing.stage)
             if remaining and time.monotonic() >= self._clearing.deadline:
                 self._clearing.forced = True
                 _signal(remaining, signal.SIGKILL)
             if remaining:
                 if self._watch.only(remaining):
                     return False
-            elif not self._clearing.all:
-                self._clear(all_of_them=True)
+            elif self._clearing.stage < _LAST_STAGE:
+                self._clear(self._clearing.stage + 1)
             else:
                 self._watch.only(())
                 self._reap()
@@ -320,10 +329,6 @@ def _signal(pids: Iterable[int], number: signal.Signals) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
-
-
-def _readable(fd: int) -> bool:
-    return bool(select.select([fd], [], [], 0)[0])
 
 
 @contextlib.contextmanager
@@ -367,7 +372,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--domid", required=True)
     parser.add_argument("--gui-domid", required=True)
     parser.add_argument("--screen", type=_screen, required=True, metavar="WxH")
-    parser.add_argument("--parent", type=int, metavar="PID", help="end when this parent process ends")
+    parser.add_argument("--leash", type=int, metavar="FD", help="end when nobody holds the other end of this pipe")
     parser.add_argument("command", nargs="+", metavar="COMMAND")
     args = parser.parse_args(argv)
     debug = os.environ.get("GUIAGENT_LOG", "").lower() == "debug"
@@ -378,7 +383,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         datefmt="%H:%M:%S",
     )
     # What bubblewrap was given and let through, its standard input included, is no application's.
-    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    leash = args.leash if args.leash is not None else 3
+    os.closerange(3, leash)
+    os.closerange(leash + (args.leash is not None), os.sysconf("SC_OPEN_MAX"))
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
@@ -388,14 +395,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if os.getpid() != 1:
         authority = home / ".Xauthority"
         adopt_orphans()
-        if args.parent is not None and not end_with(args.parent):
-            return 128 + signal.SIGTERM
     session = Session(
         args.command,
         args.screen,
         _load_agent,
         ("--domid", args.domid, "--gui-domid", args.gui_domid, "--backend", _BACKEND, "--source", _SOURCE),
         authority=authority,
+        leash=args.leash,
     )
     return session.run()
 

@@ -69,6 +69,8 @@ class _Watched:
     keeper_fd: int
     ours: bool
     """Whether the keeper is our child, which we have to reap."""
+    leash: int | None = None
+    """Closed when the AppVM has ended. Not by `close`: it goes on then, and ends with this process."""
     reason: str = ""
 
     def close(self) -> None:
@@ -91,7 +93,7 @@ class LocalDomains(DomainDriver):
         self.list()
 
     def start(self, spec: DomainSpec) -> Domain:
-        """As the contract says; an AppVM that must not outlive us ends, strictly speaking, with the calling thread."""
+        """As the contract says. Call it in the main thread: an ordinary user's AppVM ends with that thread."""
         self._check(spec)
         with self._lock():
             self._find()
@@ -116,8 +118,8 @@ class LocalDomains(DomainDriver):
             # The keeper is not reaped yet, so its pid is its own. The session may have ended.
             keeper_fd = os.pidfd_open(launched.keeper)
             session_fd = record.session.open()
-            vm = _Watched(record, os.dup(keeper_fd) if session_fd is None else session_fd, keeper_fd, ours=True)
-            self._watch(vm)
+            session_fd = os.dup(keeper_fd) if session_fd is None else session_fd
+            self._watch(_Watched(record, session_fd, keeper_fd, ours=True, leash=launched.leash))
         return Domain(spec.name, spec.domid, DomainState.RUNNING, launched.session)
 
     def stop(self, name: str, timeout: float = 5.0) -> None:
@@ -142,10 +144,10 @@ class LocalDomains(DomainDriver):
 
     def events(self) -> Sequence[Domain]:
         ready = {fd for fd, _ in self._epoll.poll(0)}
-        if self._bell in ready:
-            os.eventfd_read(self._bell)
         for vm in [vm for vm in self._vms.values() if vm.keeper_fd in ready]:
             self._ended(vm)
+        if self._changes:
+            os.eventfd_read(self._bell)
         changes, self._changes = self._changes, []
         return changes
 
@@ -185,9 +187,12 @@ class LocalDomains(DomainDriver):
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
-        with (self._state_dir / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        directory = os.open(self._state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(directory, fcntl.LOCK_EX)
             yield
+        finally:
+            os.close(directory)
 
     def _find(self) -> None:
         """Watch every AppVM that has a record, and end what is left of those that are gone."""
@@ -218,6 +223,8 @@ class LocalDomains(DomainDriver):
             reason = sandbox.last_line(place / "log") or f"it ended with status {status}"
         self._epoll.unregister(vm.keeper_fd)
         vm.close()
+        if vm.leash is not None:
+            os.close(vm.leash)
         del self._vms[record.name]
         with self._lock():
             found = _Record.read(place)

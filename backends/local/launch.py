@@ -1,6 +1,7 @@
 """Starts the processes of an AppVM: a sandbox around its session, or the session as ordinary processes of this user."""
 
 import compileall
+import contextlib
 import json
 import os
 import signal
@@ -20,10 +21,14 @@ _PASSED_ON = ("GUIAGENT_LOG", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LC_MESS
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """The session, and the process that ends last: bubblewrap, or the session itself. Both by pid of this machine."""
+    """The session, and the process that ends last: bubblewrap, or the session itself. Both by pid of this machine.
+
+    As long as this process holds `leash` the AppVM goes on. It is None for one that does not depend on us.
+    """
 
     session: int
     keeper: int
+    leash: int | None
 
 
 def furnish(place: Path, spec: DomainSpec) -> None:
@@ -45,32 +50,50 @@ def furnish(place: Path, spec: DomainSpec) -> None:
 
 def launch(spec: DomainSpec, place: Path, mark: str) -> Launched:
     """Start it. Raises MachineCannot with what bubblewrap or slirp4netns said, and nothing is left then."""
-    if spec.sandbox:
-        return _launch_sandbox(spec, place)
+    with contextlib.ExitStack() as stack:
+        if spec.outlive_parent:
+            collar, leash = None, None
+        else:
+            collar, leash = os.pipe()
+            stack.callback(os.close, collar)
+        try:
+            if spec.sandbox:
+                session, keeper = _launch_sandbox(spec, place, collar)
+            else:
+                session = keeper = _launch_plainly(spec, place, mark, collar)
+        except BaseException:
+            if leash is not None:
+                os.close(leash)
+            raise
+    return Launched(session, keeper, leash)
+
+
+def _launch_plainly(spec: DomainSpec, place: Path, mark: str, collar: int | None) -> int:
     environ = _environment(str(place / "home"), str(place / "vchan"))
     environ |= {"XDG_RUNTIME_DIR": str(place / "run"), processes.MARK: mark}
-    parent = () if spec.outlive_parent else ("--parent", str(os.getpid()))
-    pid = _spawn(_session(spec, *parent), environ, place / "log")
-    return Launched(pid, pid)
+    return _spawn(_session(spec, collar), environ, place / "log", [] if collar is None else [collar])
 
 
-def _launch_sandbox(spec: DomainSpec, place: Path) -> Launched:
+def _launch_sandbox(spec: DomainSpec, place: Path, collar: int | None) -> tuple[int, int]:
     log = place / "log"
     environ = _environment(sandbox.HOME, sandbox.VCHAN_DIR) | {"XDG_RUNTIME_DIR": f"/run/user/{sandbox.USER_ID}"}
     info, tell_info = os.pipe()
     # As standard input, because bubblewrap keeps that open until the sandbox has ended, and hardly anything else.
     ended, alive = os.pipe()
     status = os.open(place / "status", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fds = [tell_info, status]
     options = ["--info-fd", str(tell_info), "--json-status-fd", str(status)]
     try:
         try:
             with sandbox.identity(sandbox.host_ids(spec.domid)) as (who, namespace):
-                argv = ["bwrap", *who, *sandbox.arguments(spec, place, environ), *options, "--", *_session(spec)]
-                path = {"PATH": os.environ.get("PATH", os.defpath)}
-                keeper = _spawn(argv, path, log, [*fds, *namespace], standard_input=alive)
+                keeper = _spawn(
+                    ["bwrap", *who, *sandbox.arguments(spec, place, environ), *options, "--", *_session(spec, collar)],
+                    {"PATH": os.environ.get("PATH", os.defpath)},
+                    log,
+                    [tell_info, status, *namespace, *([] if collar is None else [collar])],
+                    standard_input=alive,
+                )
         finally:
-            for fd in (*fds, alive):
+            for fd in (tell_info, status, alive):
                 os.close(fd)
         with open(info, "rb", closefd=False) as pipe:
             told = pipe.read()
@@ -88,7 +111,7 @@ def _launch_sandbox(spec: DomainSpec, place: Path) -> Launched:
     finally:
         os.close(info)
         os.close(ended)
-    return Launched(session, keeper)
+    return session, keeper
 
 
 def _give_up(keeper: int, session: int | None = None) -> None:
@@ -97,9 +120,10 @@ def _give_up(keeper: int, session: int | None = None) -> None:
     os.waitpid(keeper, 0)
 
 
-def _session(spec: DomainSpec, *options: str) -> list[str]:
+def _session(spec: DomainSpec, collar: int | None) -> list[str]:
     """The command line of the AppVM's first process."""
     width, height = spec.screen
+    options = [] if collar is None else ["--leash", str(collar)]
     return [
         sys.executable, "-sP", "-m", "guiagent.session",
         "--domid", str(spec.domid), "--gui-domid", str(spec.gui_domid), "--screen", f"{width}x{height}", *options,

@@ -24,27 +24,29 @@ class Process:
     @classmethod
     def of(cls, pid: int) -> "Process":
         """The process that has this pid now."""
-        return cls(pid, _born(pid))
+        return cls(pid, _state_and_birth(pid)[1])
 
     def open(self) -> int | None:
-        """A pidfd, which the caller closes, or None if it is gone."""
+        """A pidfd, which the caller closes, or None if it has ended, be it reaped or not."""
         try:
             pidfd = os.pidfd_open(self.pid)
         except OSError:
             return None
-        if self.born and _born(self.pid) == self.born:
+        state, born = _state_and_birth(self.pid)
+        if born == self.born and state not in "ZX":
             return pidfd
         os.close(pidfd)
         return None
 
 
-def _born(pid: int) -> str:
+def _state_and_birth(pid: int) -> tuple[str, str]:
+    """The letter of proc(5), and boot and start time; ("X", "") if there is no such process."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
-        return ""
-    return f"{boot} {stat.rpartition(')')[2].split()[19]}"
+        return "X", ""
+    return fields[0], f"{boot} {fields[19]}"
 
 
 def send(pidfd: int, number: signal.Signals) -> None:
@@ -74,7 +76,7 @@ def reap(pid: int) -> int | None:
 def kill_marked(mark: str, seconds: float) -> bool:
     """Kill every process whose environment has `mark`, and those that they start meanwhile; whether none is left."""
     deadline = time.monotonic() + seconds
-    while pidfds := list(_marked(mark)):
+    while pidfds := list(marked(mark)):
         for pidfd in pidfds:
             send(pidfd, signal.SIGKILL)
         for pidfd in pidfds:
@@ -85,7 +87,8 @@ def kill_marked(mark: str, seconds: float) -> bool:
     return True
 
 
-def _marked(mark: str) -> Iterator[int]:
+def marked(mark: str) -> Iterator[int]:
+    """A pidfd, which the caller closes, for each living process whose environment has `mark`."""
     wanted = f"{MARK}={mark}".encode()
     for entry in os.scandir("/proc"):
         if not entry.name.isdecimal():
