@@ -12,11 +12,17 @@ import os
 import socket
 import stat
 import time
+from array import array
 from pathlib import Path
 from typing import Final
 
 from guiproto.errors import MachineCannot
+from shm.region import close_untrusted
 
+ANCILLARY_BYTES: Final = socket.CMSG_LEN(253 * 4)
+"""Room for as many descriptors as one message can bring (SCM_MAX_FD): the kernel closes what does not fit."""
+
+_DRAIN_BYTES: Final = 64 * 1024
 _LONGEST_PATH: Final = 107
 _FRESH_SECONDS: Final = 10.0
 _NOBODY: Final = (errno.ENOENT, errno.ENOTDIR, errno.ECONNREFUSED, errno.EAGAIN, errno.EPROTOTYPE)
@@ -126,6 +132,32 @@ def connect(path: Path, kind: socket.SocketKind) -> socket.socket | None:
     finally:
         if found >= 0:
             os.close(found)
+
+
+def received_descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
+    """The descriptors in what `recvmsg` returned. They are open, and the caller's; `close_untrusted` closes them."""
+    fds = array("i")
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds.frombytes(data[: len(data) // fds.itemsize * fds.itemsize])
+    return fds.tolist()
+
+
+def hang_up(connection: socket.socket) -> None:
+    """Close a connection to a peer that is not trusted.
+
+    Descriptors on their way to us are received and closed in a way that cannot take long. Left to the kernel, they are
+    closed just as surely, but at the peer's pace: see `close_untrusted`.
+    """
+    with connection, contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)  # nothing can be added from now on, so the loop ends
+        while True:
+            data, ancillary, _, _ = connection.recvmsg(_DRAIN_BYTES, ANCILLARY_BYTES)
+            fds = received_descriptors(ancillary)
+            for fd in fds:
+                close_untrusted(fd)
+            if not data and not fds:
+                return
 
 
 def is_fresh(path: Path) -> bool:

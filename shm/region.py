@@ -1,10 +1,12 @@
 """A region is a descriptor whose memory cannot shrink under those who map it, or that is known to be able to."""
 
+import contextlib
 import ctypes
 import fcntl
 import functools
 import mmap
 import os
+import socket
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Self
 
@@ -72,7 +74,7 @@ class Region:
             if actual != size or size % PAGE_SIZE or size == 0:
                 raise PeerMisbehaved("page sharing", f"the region has {actual} bytes, announced were {size}")
         except PeerMisbehaved:
-            os.close(fd)
+            close_untrusted(fd)
             raise
         return cls(fd, size)
 
@@ -103,6 +105,20 @@ class Region:
         calls, self._on_close = self._on_close, []
         for call in calls:
             call(self)
+
+
+def close_untrusted(fd: int) -> None:
+    """Close a descriptor of somebody else's choice, without waiting for what he may have prepared.
+
+    Whoever closes a TCP socket last waits until its data is sent, or for as long as its SO_LINGER says.
+    """
+    try:
+        untrusted = socket.socket(fileno=fd)
+    except OSError:  # it is no socket
+        os.close(fd)
+        return
+    with untrusted, contextlib.suppress(OSError):
+        untrusted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes(8))
 
 
 def joined_view(runs: Sequence[tuple[Region, int, int]]) -> memoryview:

@@ -4,7 +4,6 @@ Nothing that the domain sends makes this process block, hold more than a fixed n
 raise anything but PeerMisbehaved. The memory itself cannot shrink under its readers, see `Region.adopt_untrusted`.
 """
 
-import os
 import socket
 from collections.abc import Callable
 from itertools import pairwise
@@ -27,9 +26,9 @@ from backends.local.sharing import (
     REMOVE,
     socket_path,
 )
-from backends.rendezvous import connect
+from backends.rendezvous import ANCILLARY_BYTES, connect, hang_up, received_descriptors
 from guiproto.limits import MAX_REFS, PAGE_SIZE
-from shm.region import Region, joined_view
+from shm.region import Region, close_untrusted, joined_view
 
 _PAGE_MASK: Final = (1 << PAGE_BITS) - 1
 _NEWS_AT_ONCE: Final = 4096
@@ -37,8 +36,6 @@ _NEWS_AT_ONCE: Final = 4096
 _MAX_RUNS: Final = 1024
 _MAX_RUNS_TOTAL: Final = 16384
 """Every run of scattered pages is a mapping of its own, and Linux gives a process 65530."""
-# Room for one descriptor: the kernel drops what does not fit, and says so by MSG_CTRUNC.
-_ANCILLARY_BYTES: Final = socket.CMSG_LEN(4)
 
 
 class LocalMapper(PageMapper):
@@ -69,7 +66,7 @@ class LocalMapper(PageMapper):
     def close(self) -> None:
         self._closed = True
         if self._socket is not None:
-            self._socket.close()
+            hang_up(self._socket)
             self._socket = None
         for number in list(self._regions):
             self._remove(number)
@@ -112,19 +109,20 @@ class LocalMapper(PageMapper):
                 return
             try:
                 message, ancillary, flags, _ = self._socket.recvmsg(
-                    ANNOUNCEMENT.size, _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC
+                    ANNOUNCEMENT.size, ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC
                 )
             except BlockingIOError:
                 return
             except OSError:
                 message, ancillary, flags = b"", [], 0
-            fds = _descriptors(ancillary)
+            fds = received_descriptors(ancillary)
             if not message and not fds:
                 self._socket.close()  # the sharer is gone; what it shared stays mapped
                 self._socket = None
                 return
             if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC) or len(message) != ANNOUNCEMENT.size or len(fds) > 1:
-                _close_all(fds)
+                for fd in fds:
+                    close_untrusted(fd)
                 raise PeerMisbehaved("page sharing", f"a message of {len(message)} bytes, flags {flags:#x}")
             self._take(message, fds)
         raise PeerMisbehaved("page sharing", f"more than {_NEWS_AT_ONCE} messages at once")
@@ -138,7 +136,8 @@ class LocalMapper(PageMapper):
                 raise PeerMisbehaved("page sharing", f"removes region {number}, which is not shared")
             self._remove(number)
         else:
-            _close_all(fds)
+            for fd in fds:
+                close_untrusted(fd)
             raise PeerMisbehaved("page sharing", f"operation {operation} with {len(fds)} descriptors")
 
     def _add(self, number: int, size: int, fd: int) -> None:
@@ -152,7 +151,7 @@ class LocalMapper(PageMapper):
             else ""
         )  # fmt: skip
         if problem:
-            os.close(fd)
+            close_untrusted(fd)
             raise PeerMisbehaved("page sharing", problem)
         self._regions[number] = Region.adopt_untrusted(fd, size)
         self._total += size
@@ -184,16 +183,3 @@ class _Once:
         action, self._action = self._action, None
         if action is not None:
             action()
-
-
-def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
-    fds: list[int] = []
-    for level, kind, data in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            fds += np.frombuffer(data[: len(data) // 4 * 4], np.intc).tolist()
-    return fds
-
-
-def _close_all(fds: list[int]) -> None:
-    for fd in fds:
-        os.close(fd)

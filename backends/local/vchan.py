@@ -8,7 +8,6 @@ Our server stops listening and removes the socket as soon as it has its client. 
 the next server instead of being connected to one that will never serve it.
 """
 
-import contextlib
 import fcntl
 import select
 import socket
@@ -20,7 +19,8 @@ from typing import Final
 
 from backends.arrival import Arrival
 from backends.base import Vchan, VchanState
-from backends.rendezvous import Listener, connect, is_fresh
+from backends.rendezvous import ANCILLARY_BYTES, Listener, connect, hang_up, is_fresh, received_descriptors
+from shm.region import close_untrusted
 
 DEFAULT_SOCKET_DIR: Final = "/var/run/vchan"
 """libvchan-socket's own; $VCHAN_SOCKET_DIR overrides it there and here."""
@@ -31,9 +31,10 @@ _READ_EVENTS: Final = select.EPOLLIN | select.EPOLLRDHUP
 _GONE_EVENTS: Final = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 _SIOCOUTQ: Final = termios.TIOCOUTQ
 _INT: Final = struct.Struct("@i")
-# Linux 6.16. A descriptor that we never receive would still be closed by us, and closing one of the peer's choice (a
-# TCP socket that lingers) may take as long as the peer likes.
+# Linux 6.16: a socket may refuse descriptors. Before, they have to be received to be closed as `close_untrusted` does.
 _SO_PASSRIGHTS: Final = 83
+# Callers read with a large size. A new bytes object of that size would make libc map and unmap memory at every read.
+_READ_BYTES: Final = 256 * 1024
 
 
 def socket_path(directory: Path, server: int, client: int, port: int) -> Path:
@@ -57,6 +58,8 @@ class _Stream(Vchan):
         self._wants_space = False
         self._drained = False
         self._capacity = 0
+        self._takes_descriptors = False
+        self._buffer = memoryview(b"")
 
     @abstractmethod
     def _meet(self) -> socket.socket | None:
@@ -110,18 +113,19 @@ class _Stream(Vchan):
         if self._drained:
             self._drained = False
             return b""
-        if self._socket is None:
+        if self._socket is None or size == 0:
             return b""
+        size = min(size, _READ_BYTES)
         try:
-            data = self._socket.recv(size)
+            count = self._receive(self._socket, size)
         except BlockingIOError:
             return b""
         except OSError:
-            data = b""
-        if not data and size:
+            count = 0
+        if count == 0:
             self._lost()
-        self._drained = len(data) < size and self._state is VchanState.CONNECTED
-        return data
+        self._drained = count < size and self._state is VchanState.CONNECTED
+        return bytes(self._buffer[:count])
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
         if self._socket is None or self._state is not VchanState.CONNECTED:
@@ -141,7 +145,7 @@ class _Stream(Vchan):
     def close(self) -> None:
         self._part()
         if self._socket is not None:
-            self._socket.close()
+            hang_up(self._socket)
             self._socket = None
         self._epoll.close()
         self._polled = self._drained = False
@@ -149,13 +153,24 @@ class _Stream(Vchan):
 
     def _begin(self, met: socket.socket) -> None:
         met.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._buffer_bytes)
-        with contextlib.suppress(OSError):
+        try:
             met.setsockopt(socket.SOL_SOCKET, _SO_PASSRIGHTS, 0)
+        except OSError:
+            self._takes_descriptors = True
         self._capacity = met.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        self._buffer = memoryview(bytearray(_READ_BYTES))
         self._socket = met
         self._epoll.register(met, _READ_EVENTS)
         self._polled = True
         self._state = VchanState.CONNECTED
+
+    def _receive(self, connection: socket.socket, size: int) -> int:
+        if not self._takes_descriptors:
+            return connection.recv_into(self._buffer, size)
+        count, ancillary, _, _ = connection.recvmsg_into([self._buffer[:size]], ANCILLARY_BYTES)
+        for fd in received_descriptors(ancillary):
+            close_untrusted(fd)
+        return count
 
     def _want_space(self, wanted: bool) -> None:
         assert self._socket is not None

@@ -1,9 +1,13 @@
 """Regions: what is sealed stays sealed, what is read-only cannot be written, and foreign descriptors are distrusted."""
 
+import contextlib
 import fcntl
 import mmap
 import os
 import resource
+import socket
+import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +15,7 @@ import pytest
 
 from guiproto.errors import MachineCannot, PeerMisbehaved
 from guiproto.limits import PAGE_SIZE
-from shm.region import Region, joined_view
+from shm.region import Region, close_untrusted, joined_view
 
 SIZE = 8 * PAGE_SIZE
 
@@ -102,6 +106,29 @@ def test_anything_else_is_refused_and_closed(make: Callable[[], tuple[int, int]]
     fd, size = make()
     with pytest.raises(PeerMisbehaved):
         Region.adopt_untrusted(fd, size)
+    with pytest.raises(OSError, match="descriptor"):
+        os.fstat(fd)
+
+
+def test_closing_a_socket_of_somebody_else_does_not_wait_for_its_data() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        sender = socket.create_connection(listener.getsockname())
+        receiver, _ = listener.accept()
+    sender.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 60))
+    sender.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            sender.send(bytes(1 << 16))
+    begun = time.monotonic()
+    close_untrusted(sender.detach())
+    assert time.monotonic() - begun < 30
+    receiver.close()
+
+
+@pytest.mark.parametrize("path", ["/dev/null", "/"])
+def test_closing_what_is_no_socket_closes_it(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    close_untrusted(fd)
     with pytest.raises(OSError, match="descriptor"):
         os.fstat(fd)
 

@@ -1,8 +1,10 @@
 """The GUI domain's side: what regions cost, how long they live, and how far pages may be scattered."""
 
+import contextlib
 import fcntl
 import os
 import socket
+import struct
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 
 from backends.base import PeerMisbehaved, SharedPages
 from backends.conformance.pages import seen, write
+from backends.conformance.waiting import prompt
 from backends.local.mapping import LocalMapper
 from backends.local.sharing import ANNOUNCEMENT, MAGIC, LocalSharer, socket_path
 from guiproto.limits import MAX_REFS, PAGE_SIZE
@@ -131,6 +134,23 @@ def test_pages_of_two_regions_in_a_row_are_one_view(sharer: LocalSharer, mapper:
     assert mapped.region is None
     assert seen(mapped)[:3] + seen(mapped)[PAGE_SIZE : PAGE_SIZE + 5] == b"endbegin"
     mapped.release()
+
+
+def test_what_is_on_its_way_when_a_mapper_is_closed_is_not_waited_for(socket_dir: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(str(socket_path(socket_dir, DOMID, 0)))
+        listener.listen()
+        mapper = LocalMapper(socket_dir, 0, DOMID)
+        with listener.accept()[0] as connection, socket.create_server(("127.0.0.1", 0)) as server:
+            with socket.create_connection(server.getsockname()) as lingering:
+                lingering.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 60))
+                lingering.setblocking(False)
+                with contextlib.suppress(BlockingIOError):
+                    while True:
+                        lingering.send(bytes(1 << 16))
+                socket.send_fds(connection, [b"news"], [lingering.fileno()])
+            with prompt("closing a mapper"):
+                mapper.close()
 
 
 # --- anything at all ---

@@ -1,19 +1,22 @@
 """What is special to the local vchan: its rendezvous, foreign servers and clients, and what it may not cost."""
 
+import contextlib
 import os
 import resource
 import socket
+import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from backends.base import MachineCannot, Vchan, VchanState
-from backends.conformance.vchans import check_is_over, connected, exchange, read_all, vchan_maker
-from backends.conformance.waiting import QUIET, settle, wait_for_state, wakes
+from backends.conformance.vchans import check_is_over, connected, exchange, read_all, vchan_maker, wait_for_bytes
+from backends.conformance.waiting import QUIET, no_descriptor_leaks, prompt, settle, wait_for_state, wakes
 from backends.local import LocalBackend
 from backends.local.vchan import LocalClient, LocalServer, socket_path
+from shm.region import close_untrusted
 
 CONNECTED, DISCONNECTED, WAITING = VchanState.CONNECTED, VchanState.DISCONNECTED, VchanState.WAITING
 SERVER, CLIENT, PORT = 5, 0, 6000
@@ -161,25 +164,47 @@ def test_a_peer_that_only_stops_writing_is_gone(socket_dir: Path) -> None:
     server.close()
 
 
-def test_descriptors_that_a_peer_sends_do_not_arrive(socket_dir: Path) -> None:
-    server = server_in(socket_dir)
-    with socket.socket(socket.AF_UNIX) as client:
+@pytest.fixture(params=["as it is", "without SO_PASSRIGHTS"])
+def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """This one, and as if it were older than Linux 6.16."""
+    if request.param != "as it is":
+        monkeypatch.setattr("backends.local.vchan._SO_PASSRIGHTS", 0x7FFF)
+    return str(request.param)
+
+
+def lingering() -> tuple[int, socket.socket]:
+    """A TCP socket that its last owner cannot close within a minute, and its peer."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        sender = socket.create_connection(listener.getsockname())
+        receiver, _ = listener.accept()
+    sender.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 60))
+    sender.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            sender.send(bytes(1 << 16))
+    return sender.detach(), receiver
+
+
+@pytest.mark.parametrize("read", [True, False])
+@pytest.mark.usefixtures("kernel")
+def test_descriptors_that_a_peer_sends_cost_nothing_and_are_not_waited_for(socket_dir: Path, read: bool) -> None:
+    with no_descriptor_leaks("receiving descriptors"), socket.socket(socket.AF_UNIX) as client, ExitStack() as stack:
+        server = server_in(socket_dir)
         client.connect(str(socket_path(socket_dir, SERVER, CLIENT, PORT)))
         wait_for_state(CONNECTED, server)
-        before = len(os.listdir("/proc/self/fd"))
         for _ in range(3):
+            fd, receiver = lingering()
+            stack.enter_context(receiver)
             try:
-                socket.send_fds(client, [b"x"], [0] * 10)
+                socket.send_fds(client, [b"x"], [fd, *[0] * 252])
+                os.close(fd)
             except PermissionError:  # the kernel knows SO_PASSRIGHTS
                 client.send(b"x")
-        data = b""
-        while len(data) < 3:
-            assert wakes(server)
-            server.update()
-            data += read_all(server)
-        assert data == b"xxx"
-        assert len(os.listdir("/proc/self/fd")) == before
-    server.close()
+                close_untrusted(fd)
+        with prompt("receiving descriptors"):
+            if read:
+                wait_for_bytes(server, b"xxx")
+            server.close()
 
 
 def test_after_a_short_read_there_is_nothing_until_the_next_look(socket_dir: Path) -> None:

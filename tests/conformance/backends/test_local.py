@@ -1,9 +1,11 @@
 """The local backend does what every backend must, also with the smallest buffers, and survives hostile domains."""
 
+import contextlib
 import fcntl
 import itertools
 import os
 import socket
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -71,6 +73,23 @@ def add(number: int, size: int = SIZE, *fds: int) -> Message:
     return ANNOUNCEMENT.pack(MAGIC, ADD, number, 0, size), fds
 
 
+def lingering(seconds: int = 60) -> int:
+    """A TCP socket whose last owner waits that long in close(): it has data for somebody who does not read."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        sender = socket.create_connection(listener.getsockname())
+        receiver, _ = listener.accept()
+    DEAF.append(receiver)
+    sender.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, seconds))
+    sender.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            sender.send(bytes(1 << 16))
+    return sender.detach()
+
+
+DEAF: list[socket.socket] = []
+
+
 def remove(number: int) -> Message:
     return ANNOUNCEMENT.pack(MAGIC, REMOVE, number, 0, 0), ()
 
@@ -98,11 +117,13 @@ def saying(socket_dir: Path, messages: Callable[[], Sequence[Message]], refs: Se
                 connection.settimeout(5)
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
                 said = messages()
-                for fd in {fd for _, fds in said for fd in fds}:
-                    stack.callback(os.close, fd)
                 for data, fds in said:
                     socket.send_fds(connection, [data], list(fds))
+                for fd in {fd for _, fds in said for fd in fds}:
+                    os.close(fd)  # the mapper is the last to close what it received
                 yield mapper, np.array(refs, np.uint32)
+                while DEAF:
+                    DEAF.pop().close()
 
     return attack
 
@@ -163,6 +184,10 @@ def test_no_announcement_hurts(socket_dir: Path) -> None:
         "a pipe": lambda: [add(0, SIZE, reading_end_of_pipe())],
         "a device": lambda: [add(0, SIZE, os.open("/dev/zero", os.O_RDWR))],
         "a directory": lambda: [add(0, SIZE, os.open("/", os.O_RDONLY))],
+        "a socket that lingers": lambda: [add(0, SIZE, lingering())],
+        "a socket that lingers, in garbage": lambda: [(b"?", [lingering()])],
+        "sockets that linger": lambda: [add(0, SIZE, *(lingering() for _ in range(5)))],
+        "garbage, and then a socket that lingers": lambda: [(b"?", []), add(0, SIZE, lingering())],
         "a socket": lambda: [add(0, SIZE, socket.socket(socket.AF_UNIX).detach())],
     }  # fmt: skip
     check_hostile_pages({name: saying(socket_dir, messages) for name, messages in said.items()})
