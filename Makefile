@@ -10,9 +10,9 @@ JSON ?= demo.json
 ARGS ?=
 
 # What AppVMs and the demo need; fonts so that a terminal is readable.
-PACKAGES := bubblewrap xvfb xterm x11-apps fonts-dejavu-core python3-venv
-# What the tests need on top: real window managers and input.
-TEST_PACKAGES := openbox xdotool x11-utils x11-xserver-utils
+PACKAGES := bubblewrap xvfb xterm x11-apps fonts-dejavu-core procps python3-venv
+# What the tests need on top: a real window manager, input, and a network for AppVMs.
+TEST_PACKAGES := openbox slirp4netns xdotool x11-utils x11-xserver-utils
 
 .PHONY: help demo test check setup setup-test clean
 .DEFAULT_GOAL := help
