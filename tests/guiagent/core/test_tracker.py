@@ -1,4 +1,4 @@
-"""Conversations: what the source reports, what the daemon then hears, and what the daemon's words make the source do."""
+"""Conversations: what the source reports, what the daemon hears of it, and what the daemon makes the source do."""
 
 import numpy as np
 import pytest
