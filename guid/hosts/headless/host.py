@@ -58,7 +58,7 @@ class HeadlessHost(DisplayHost):
                 into, _ = _overlap(frame, outer)
                 frame[into] = self._config.label.color
                 into, part = _overlap(frame, place)
-                frame[into] = window.content[part]
+                frame[into] = window.pixels(part)
         return frame
 
     def save(self, path: Path | str) -> None:

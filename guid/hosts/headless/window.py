@@ -17,6 +17,7 @@ from guiproto.limits import BYTES_PER_PIXEL
 
 _NO_FLAGS: Final = StateFlags(0)
 _RGB: Final = np.uint32(0x00FFFFFF)
+_PAINTED: Final = np.uint32(0xFF000000)
 
 Pixels = NDArray[np.uint32]
 """u32 [height, width], 0x00RRGGBB."""
@@ -33,15 +34,20 @@ class Buffer:
     def read(self, x: int, y: int, width: int, height: int) -> Pixels:
         """A rectangle inside the buffer. What the memory no longer holds is 0."""
         pages = self.pages
-        stride = self.width * BYTES_PER_PIXEL
+        stride, row = self.width * BYTES_PER_PIXEL, width * BYTES_PER_PIXEL
+        start = y * stride + x * BYTES_PER_PIXEL
         if pages.region is None:
             assert pages.view is not None, "pages without a region have a view"
-            rows = np.frombuffer(pages.view[y * stride : (y + height) * stride], np.uint32)
+            source = np.frombuffer(pages.view, np.uint32, self.width * self.height).reshape(self.height, self.width)
+            return source[y : y + height, x : x + width]
+        memory = bytearray(height * row)
+        if width == self.width:
+            os.preadv(pages.region.fd, [memory], pages.offset + start)
         else:
-            memory = bytearray(height * stride)
-            os.preadv(pages.region.fd, [memory], pages.offset + y * stride)
-            rows = np.frombuffer(memory, np.uint32)
-        return rows.reshape(height, self.width)[:, x : x + width] & _RGB
+            into = memoryview(memory)
+            for line in range(height):
+                os.preadv(pages.region.fd, [into[line * row : (line + 1) * row]], pages.offset + start + line * stride)
+        return np.frombuffer(memory, np.uint32).reshape(height, width)
 
 
 @dataclass(slots=True)
@@ -62,40 +68,54 @@ class HeadlessWindow:
     states: StateFlags = _NO_FLAGS
     cursor: CursorName | None = None
     docked: bool = False
-    content: Pixels = field(init=False)
+    _painted: Pixels = field(init=False)
+    """Of the content's size, 0 where nothing was painted: memory is used only where something was."""
+    _extent: tuple[int, int] = (0, 0)
+    """Width and height of the upper left part that something was painted in."""
 
     def __post_init__(self) -> None:
         self.clear()
 
     def clear(self) -> None:
         """Nothing was painted yet: background, or what the buffer has."""
-        self.content = np.full((self.geometry.height, self.geometry.width), self.background, np.uint32)
+        self._painted = self._blank()
+        self._extent = (0, 0)
         self._expose(0, 0)
 
     def place(self, geometry: Geometry) -> None:
         """Move and resize; what was painted stays where it was in the content."""
-        before = self.content
-        self.geometry = geometry
-        self.content = np.full((geometry.height, geometry.width), self.background, np.uint32)
-        height, width = (min(a, b) for a, b in zip(before.shape, self.content.shape, strict=True))
-        self.content[:height, :width] = before[:height, :width]
-        self._expose(width, height)
+        old, self.geometry = self.geometry, geometry
+        if (old.width, old.height) == (geometry.width, geometry.height):
+            return
+        before, self._painted = self._painted, self._blank()
+        width, height = min(self._extent[0], geometry.width), min(self._extent[1], geometry.height)
+        self._painted[:height, :width] = before[:height, :width]
+        self._extent = (width, height)
+        self._expose(min(old.width, geometry.width), min(old.height, geometry.height))
 
     def paint(self, rects: Rects) -> None:
         """Bring parts of the buffer to the content."""
         buffer = self.buffer
         if buffer is None:
             return
-        bottom, right = self.content.shape
         for x, y, width, height in rects.tolist():
-            width, height = min(width, right - x), min(height, bottom - y)
-            if width > 0 and height > 0:
-                self.content[y : y + height, x : x + width] = buffer.read(x, y, width, height)
+            right, bottom = min(x + width, self.geometry.width), min(y + height, self.geometry.height)
+            if right > x and bottom > y:
+                self._painted[y:bottom, x:right] = buffer.read(x, y, right - x, bottom - y) | _PAINTED
+                self._extent = (max(self._extent[0], right), max(self._extent[1], bottom))
+
+    def pixels(self, part: tuple[slice, slice]) -> Pixels:
+        """What a part of the content looks like."""
+        painted = self._painted[part]
+        return np.where(painted, painted & _RGB, np.uint32(self.background))
+
+    def _blank(self) -> Pixels:
+        return np.zeros((self.geometry.height, self.geometry.width), np.uint32)
 
     def _expose(self, width: int, height: int) -> None:
         """Everything but the upper left `width` x `height` is new."""
         if self.buffer is None:
             return
         right, bottom = min(self.buffer.width, self.geometry.width), min(self.buffer.height, self.geometry.height)
-        new = [(width, 0, right - width, bottom), (0, height, right, bottom - height)]
+        new = [(width, 0, right - width, bottom), (0, height, min(width, right), bottom - height)]
         self.paint(np.array([rect for rect in new if rect[2] > 0 and rect[3] > 0], np.int32).reshape(-1, 4))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from guid.core.host_events import ButtonEvent, ConfiguredEvent, KeyEvent
+from guid.core.host_events import ButtonEvent, ConfiguredEvent, KeyEvent, MappedEvent
 from guid.core.trusted import CursorName, Geometry, HintFlags, SizeHints, StateFlags, Title, WindowClass, WindowId
 from tests.conformance.hosts.desktop import DESKTOP, Desktop, Shown
 from tests.conformance.hosts.pictures import noise
@@ -94,6 +94,16 @@ def test_unmapped_windows_are_hidden(desktop: Desktop) -> None:
     desktop.show(ONE, PLACE, noise(120, 90))
     desktop.host.unmap(ONE)
     assert (desktop.screenshot() == DESKTOP).all()
+
+
+def test_our_own_hiding_and_showing_is_no_news(desktop: Desktop) -> None:
+    desktop.show(ONE, PLACE)
+    for _ in range(3):
+        desktop.host.unmap(ONE)
+        desktop.host.map(ONE, override_redirect=False, transient_for=None)
+    assert MappedEvent not in map(type, desktop.settle())
+    desktop.host.unmap(ONE)
+    assert MappedEvent not in map(type, desktop.settle())
 
 
 def test_titles_begin_with_the_vms_name(desktop: Desktop) -> None:

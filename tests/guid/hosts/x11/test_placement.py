@@ -1,7 +1,12 @@
 """With and without a window manager the core's idea of a window's place ends up true, without going back and forth."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import pytest
+from Xlib import X
+from Xlib.protocol import event as x_event
 
 from guid.core.host_events import ConfiguredEvent, MappedEvent
 from guid.core.trusted import Geometry, HintFlags, SizeHints, WindowId
@@ -157,6 +162,73 @@ def test_a_window_manager_that_comes_and_goes(x11_config: HostConfig) -> None:
             check_pixels(managed, Geometry(20, 30, 100, 90))
         finally:
             managed.close()
+
+
+class TestStubbornManager:
+    """The second client is the window manager, and does exactly as it pleases."""
+
+    @pytest.fixture
+    def desktop(self, desktop: X11Desktop) -> Iterator[X11Desktop]:
+        desktop.root.change_attributes(event_mask=X.SubstructureRedirectMask)
+        desktop.point(799, 599)
+        desktop.received()
+        desktop.local[ONE] = desktop.host.create(ONE, PLACE, override_redirect=False)
+        desktop.host.map(ONE, override_redirect=False, transient_for=None)
+        desktop.settle()
+        assert [event.type for event in desktop.received()] == [X.MapRequest]
+        self.outer(desktop).map()
+        assert desktop.settle() == []
+        yield desktop
+        desktop.root.change_attributes(event_mask=0)
+
+    def outer(self, desktop: X11Desktop) -> Any:
+        return desktop.display.create_resource_object("window", desktop.local[ONE])
+
+    def say(self, desktop: X11Desktop, place: Geometry) -> None:
+        """A synthetic event: there it is, in root coordinates."""
+        outer = self.outer(desktop)
+        event = x_event.ConfigureNotify(
+            event=outer, window=outer, above_sibling=X.NONE, x=place.x - BORDER, y=place.y - BORDER,
+            width=place.width + 2 * BORDER, height=place.height + 2 * BORDER, border_width=0, override=0,
+        )  # fmt: skip
+        outer.send_event(event, X.StructureNotifyMask)
+
+    def test_a_wish_that_was_refused_long_ago_is_no_echo_later(self, desktop: X11Desktop) -> None:
+        first, second = Geometry(10, 10, 50, 50), Geometry(20, 20, 60, 60)
+        desktop.host.configure(ONE, first)
+        desktop.host.configure(ONE, second)
+        assert desktop.settle() == []
+        assert [event.type for event in desktop.received()] == [X.ConfigureRequest] * 2
+        self.say(desktop, PLACE)
+        assert desktop.settle() == [ConfiguredEvent(ONE, PLACE)]
+        desktop.move(ONE, first)
+        assert desktop.settle() == [ConfiguredEvent(ONE, first)]
+        desktop.move(ONE, second)
+        assert desktop.settle() == [ConfiguredEvent(ONE, second)]
+
+    def test_a_wish_that_was_granted_late_is_an_echo(self, desktop: X11Desktop) -> None:
+        places = [Geometry(10 * step, 10, 50 + step, 50) for step in range(1, 6)]
+        for place in places:
+            desktop.host.configure(ONE, place)
+        assert desktop.settle() == []
+        for place in places:
+            desktop.move(ONE, place)
+            assert desktop.settle() == []
+        desktop.move(ONE, places[0])
+        assert desktop.settle() == [ConfiguredEvent(ONE, places[0])]
+
+    def test_a_wish_that_was_altered_is_reported_as_it_came_out(self, desktop: X11Desktop) -> None:
+        desktop.host.configure(ONE, Geometry(10, 10, 55, 55))
+        desktop.settle()
+        desktop.move(ONE, Geometry(10, 10, 50, 50))
+        assert desktop.settle() == [ConfiguredEvent(ONE, Geometry(10, 10, 50, 50))]
+
+    def test_said_twice_is_reported_once(self, desktop: X11Desktop) -> None:
+        place = Geometry(10, 10, 50, 50)
+        desktop.move(ONE, place)
+        self.say(desktop, place)
+        self.say(desktop, place)
+        assert desktop.settle() == [ConfiguredEvent(ONE, place)]
 
 
 def test_minimised_and_restored_by_the_user(managed: ManagedDesktop) -> None:

@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
+from Xlib import Xatom
 
 from guid.core.host_events import ConfiguredEvent, FocusEvent, MappedEvent, StateEvent
 from guid.core.trusted import Geometry, StateFlags, WindowId
 from guid.hosts.base import HostConfig
+from tests.conformance.hosts.desktop import X11Desktop
 from tests.conformance.hosts.pictures import noise
 from tests.guid.hosts.x11.managed import ManagedDesktop
 from tests.guid.hosts.x11.test_placement import ONE, PLACE, TITLE_BAR, check_pixels, show
@@ -118,6 +120,23 @@ def test_override_redirect_windows_are_no_window_managers_business(managed: Mana
     assert managed.geometry(ONE) == PLACE
     assert managed.windows()[0].mapped
     assert managed.host.x_errors == 0
+
+
+def test_no_change_is_missed_while_the_last_one_is_looked_up(desktop: X11Desktop) -> None:
+    desktop.show(ONE, PLACE)
+    desktop.settle()
+    outer = desktop.display.create_resource_object("window", desktop.local[ONE])
+    name, attention, fullscreen = (
+        desktop.display.get_atom(f"_NET_WM_STATE{suffix}") for suffix in ("", "_DEMANDS_ATTENTION", "_FULLSCREEN")
+    )
+    outer.change_property(name, Xatom.ATOM, 32, [attention])
+    desktop.received()
+    desktop.host.sync()
+    assert list(desktop.host.events()) == []  # it asks
+    desktop.host.sync()  # the answer is there, unseen
+    outer.change_property(name, Xatom.ATOM, 32, [fullscreen])
+    desktop.received()
+    assert desktop.settle() == [StateEvent(ONE, ATTENTION, NONE), StateEvent(ONE, FULLSCREEN, ATTENTION)]
 
 
 class TestAllowed:
