@@ -267,8 +267,10 @@ class XConnection:
 
     def flush(self) -> None:
         """Send everything queued; waits while the server is slow to read."""
-        with _closed_means_machine_cannot():
+        try:
             self._wire.push()
+        except Xlib.error.ConnectionClosedError as error:
+            raise _gone(error) from None
 
     def fence(self) -> Fence:
         """Queue a request whose answer tells that all before it is done."""
@@ -293,8 +295,10 @@ class XConnection:
         wire = self._wire
         wire.on_read = _nothing
         try:
-            with _closed_means_machine_cannot():
+            try:
                 wire.pull(block=False)
+            except Xlib.error.ConnectionClosedError as error:
+                raise _gone(error) from None
             queue = wire.queue
             while queue:
                 batch, queue[:] = queue[:], []

@@ -26,8 +26,8 @@ _EXPOSURES: Final = 0x8000
 _STRUCTURE_EVENTS: Final = 0x20000
 _FOCUS_EVENTS: Final = 0x200000
 _PROPERTY_EVENTS: Final = 0x400000
-OUTER_EVENTS: Final = _KEY_EVENTS | _KEYMAP_EVENTS | _STRUCTURE_EVENTS | _FOCUS_EVENTS | _PROPERTY_EVENTS
-INNER_EVENTS: Final = _BUTTON_EVENTS | _CROSSING_EVENTS | _MOTION_EVENTS | _EXPOSURES
+_OUTER_EVENTS: Final = _KEY_EVENTS | _KEYMAP_EVENTS | _STRUCTURE_EVENTS | _FOCUS_EVENTS | _PROPERTY_EVENTS
+_INNER_EVENTS: Final = _BUTTON_EVENTS | _CROSSING_EVENTS | _MOTION_EVENTS | _EXPOSURES
 
 
 @dataclass(slots=True)
@@ -52,7 +52,7 @@ class Frame:
     def build(
         self, root: int, geometry: Geometry, color: int, background: int, *, override_redirect: bool
     ) -> list[bytes]:
-        """Make the windows, unmapped on the outside."""
+        """Make the windows, unmapped on the outside. `watch` is to follow."""
         place = self.clamp(geometry)
         border = self.border
         self.width, self.height = place.width, place.height
@@ -61,11 +61,11 @@ class Frame:
         return [
             x.create_window(
                 self.outer, root, place.x - border, place.y - border, width, height,
-                attributes | {x.OVERRIDE_REDIRECT: int(override_redirect), x.EVENT_MASK: OUTER_EVENTS},
+                attributes | {x.OVERRIDE_REDIRECT: int(override_redirect)},
             ),
             x.create_window(
                 self.inner, self.outer, border, border, place.width, place.height,
-                {x.BACK_PIXEL: background, x.BIT_GRAVITY: x.NORTH_WEST, x.EVENT_MASK: INNER_EVENTS},
+                {x.BACK_PIXEL: background, x.BIT_GRAVITY: x.NORTH_WEST, x.EVENT_MASK: _INNER_EVENTS},
             ),
             x.create_window(
                 self.right, self.outer, width - border, 0, max(1, border), _BAR_LENGTH,
@@ -77,6 +77,10 @@ class Frame:
             ),
             x.map_subwindows(self.outer) if border else x.map_window(self.inner),
         ]  # fmt: skip
+
+    def watch(self) -> bytes:
+        """Ask for the outer window's events: after its first properties were set, each of which would make one."""
+        return x.change_attributes(self.outer, {x.EVENT_MASK: _OUTER_EVENTS})
 
     def place(self, geometry: Geometry) -> list[bytes]:
         """Move and resize so that the content is at `geometry` (clamped). A window manager may change the outcome."""

@@ -109,12 +109,16 @@ class X11Host(DisplayHost):
     def events(self) -> Sequence[HostEvent]:
         out: list[HostEvent] = []
         before = self._connection.serial
+        anything = False
         for run in self._connection.events():
+            anything = True
             if isinstance(run, RawEvents):
                 self._input.settle(run.code, out)
                 handler = self._handlers.get(run.code)
                 if handler is not None:
                     handler(run.data, out)
+        if not anything and not self._replies:
+            return out
         self._replies.collect()
         for part in (self._placement, self._states, self._screen):
             part.take_answers(out)
@@ -162,6 +166,7 @@ class X11Host(DisplayHost):
                 ),
                 *self._properties.identity(frame, window),
                 *self._properties.size_hints(frame, None),
+                frame.watch(),
             ],
         )
         return outer

@@ -71,6 +71,18 @@ def test_a_window_managers_wish_is_reported_once_and_painted(desktop: Desktop, p
     assert np.array_equal(desktop.content(PLACE), picture.pixels[:90, :120])
 
 
+def test_asking_for_what_is_does_not_hide_what_comes(desktop: Desktop) -> None:
+    desktop.show(ONE, PLACE)
+    for _ in range(3):
+        desktop.host.configure(ONE, PLACE)
+    assert ConfiguredEvent not in map(type, desktop.settle())
+    for place in (Geometry(300, 200, 50, 40), PLACE):
+        desktop.move(ONE, place)
+        assert [event for event in desktop.settle() if isinstance(event, ConfiguredEvent)] == [
+            ConfiguredEvent(ONE, place)
+        ]
+
+
 def test_override_redirect_windows_are_mapped_on_top(desktop: Desktop) -> None:
     menu = noise(50, 40, 2)
     desktop.host.create(TWO, Geometry(120, 120, 50, 40), override_redirect=True)
