@@ -18,10 +18,10 @@ from guiproto.errors import MachineCannot
 # <sys/inotify.h>; the values are the kernel's ABI.
 _IN_CREATE: Final = 0x100
 _IN_MOVED_TO: Final = 0x80
-_IN_DELETE_SELF: Final = 0x400
 _IN_MOVE_SELF: Final = 0x800
 _IN_ONLYDIR: Final = 0x01000000
-_WATCHED: Final = _IN_CREATE | _IN_MOVED_TO | _IN_DELETE_SELF | _IN_MOVE_SELF | _IN_ONLYDIR
+_WATCHED: Final = _IN_CREATE | _IN_MOVED_TO | _IN_MOVE_SELF | _IN_ONLYDIR
+"""That a watched directory was deleted is said without being asked for (IN_IGNORED)."""
 
 _CLOCK_MONOTONIC: Final = 1
 _ITIMERSPEC: Final = struct.Struct("@llll")

@@ -23,7 +23,6 @@ ANCILLARY_BYTES: Final = socket.CMSG_LEN(253 * 4)
 """Room for as many descriptors as one message can bring (SCM_MAX_FD): the kernel closes what does not fit."""
 
 _DRAIN_BYTES: Final = 64 * 1024
-_LONGEST_PATH: Final = 107
 _FRESH_SECONDS: Final = 10.0
 _NOBODY: Final = (errno.ENOENT, errno.ENOTDIR, errno.ECONNREFUSED, errno.EAGAIN, errno.EPROTOTYPE)
 _MOMENTARY: Final = (errno.EAGAIN, errno.ECONNABORTED, errno.EINTR)
@@ -42,15 +41,13 @@ class Listener:
         self._socket: socket.socket | None = None
         self._lock = -1
         new = path.with_name(path.name + ".new")
-        if len(os.fsencode(new)) > _LONGEST_PATH:
-            raise MachineCannot(f"the socket path {path} is too long", "use a directory with a shorter name")
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = _lock(path.with_suffix(".lock"), what)
             self._socket = socket.socket(socket.AF_UNIX, kind | socket.SOCK_NONBLOCK)
             os.fchmod(self._socket.fileno(), 0o600)  # Linux gives the file that bind makes this mode
             new.unlink(missing_ok=True)
-            self._socket.bind(str(new))
+            bind(self._socket, new)
             self._socket.listen(backlog)
             self._inode = new.stat().st_ino
             new.rename(path)
@@ -93,6 +90,15 @@ class Listener:
             self.path.with_suffix(".lock").unlink(missing_ok=True)
             os.close(self._lock)
             self._lock = -1
+
+
+def bind(listener: socket.socket, path: Path) -> None:
+    """Bind to `path` however long it is: the kernel takes 107 bytes, and a directory's descriptor stands for more."""
+    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        listener.bind(f"/proc/self/fd/{directory}/{path.name}")
+    finally:
+        os.close(directory)
 
 
 def _lock(path: Path, what: str) -> int:

@@ -124,7 +124,7 @@ class _Stream(Vchan):
             count = 0
         if count == 0:
             self._lost()
-        self._drained = count < size and self._state is VchanState.CONNECTED
+        self._drained = count < size
         return bytes(self._buffer[:count])
 
     def write(self, data: bytes | bytearray | memoryview) -> int:

@@ -86,13 +86,31 @@ def test_the_path_is_moved_into_place(arrival: Arrival, path: Path) -> None:
 def test_the_directory_is_replaced(arrival: Arrival, path: Path, move: bool) -> None:
     path.parent.mkdir(parents=True)
     for _ in range(3):
-        wakes(arrival)
-        arrival.begin_look()
+        assert wakes(arrival)
+        settle(arrival)
         if move:
             path.parent.rename(path.parent.with_name(f"old{os.urandom(4).hex()}"))
         else:
             path.parent.rmdir()
         path.parent.mkdir()
+    path.touch()
+    assert appears(arrival, path)
+
+
+def test_a_directory_that_appears_while_its_parent_is_not_watched_yet(
+    arrival: Arrival, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = Arrival._watch_directory
+
+    def watch_too_late(arrival: Arrival, directory: Path) -> bool:
+        if directory == path.parent.parent:
+            path.parent.mkdir(exist_ok=True)
+        return watch(arrival, directory)
+
+    monkeypatch.setattr(Arrival, "_watch_directory", watch_too_late)
+    path.parent.parent.mkdir()
+    assert wakes(arrival)
+    settle(arrival)
     path.touch()
     assert appears(arrival, path)
 

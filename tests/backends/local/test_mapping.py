@@ -89,6 +89,25 @@ def test_a_region_that_nobody_uses_is_closed_when_it_is_removed(sharer: LocalSha
     assert region.fd == -1
 
 
+def test_regions_that_are_gone_count_for_nothing(sharer: LocalSharer, mapper: LocalMapper) -> None:
+    for _ in range(8):
+        pages = allocated(sharer, 4 << 30)
+        mapper.map(pages.refs[:1]).release()
+        sharer.release(pages)
+
+
+def test_regions_that_are_gone_but_in_use_are_bounded(
+    sharer: LocalSharer, mapper: LocalMapper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backends.local.mapping.MAX_REGIONS", 2)
+    for _ in range(4):
+        pages = allocated(sharer, 2 * REGION_BYTES)
+        mapper.map(pages.refs[:1])
+        sharer.release(pages)
+    with pytest.raises(PeerMisbehaved, match="more than 2 regions"):
+        mapper.map(allocated(sharer, 1).refs)
+
+
 def test_a_domain_that_shares_nothing_is_found_out_by_its_first_reference(socket_dir: Path) -> None:
     mapper = LocalMapper(socket_dir, 0, DOMID)
     with pytest.raises(PeerMisbehaved, match="page reference: the domain shares no pages"):

@@ -120,6 +120,16 @@ def test_a_session_that_is_over_is_no_error(sharer: LocalSharer, socket_dir: Pat
         assert news(connection) == [(ADD, 0, REGION_BYTES)]
 
 
+def test_a_new_session_hears_nothing_of_what_is_gone(sharer: LocalSharer, socket_dir: Path) -> None:
+    with peer(socket_dir):
+        pages = sharer.allocate(2 * REGION_BYTES)
+        sharer.publish()
+        sharer.release(pages)
+    with peer(socket_dir) as connection:
+        sharer.publish()
+        assert news(connection) == []
+
+
 def test_a_peer_that_takes_no_news_is_said_and_gets_all_of_it_later(sharer: LocalSharer, socket_dir: Path) -> None:
     fd = memfd(PAGE_SIZE)
 
