@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, Self
 
+from backends.rendezvous import bind
 from guiproto.errors import MachineCannot
 
 _LONGEST_LINE: Final = 4 * 1024 * 1024
@@ -107,7 +108,7 @@ class Listener:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         previous = os.umask(0o177)
         try:
-            self._socket.bind(str(path))
+            bind(self._socket, path)
         finally:
             os.umask(previous)
         self._socket.listen(64)
@@ -161,7 +162,12 @@ class Client:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(timeout)
         try:
-            self._socket.connect(str(path))
+            # By descriptor, because a path may be longer than the 107 bytes that a socket address holds.
+            found = os.open(path, os.O_PATH | os.O_CLOEXEC)
+            try:
+                self._socket.connect(f"/proc/self/fd/{found}")
+            finally:
+                os.close(found)
         except OSError as error:
             self._socket.close()
             raise MachineCannot(f"cannot reach {path}: {error.strerror}", "is it running? see `guid ps`") from None

@@ -25,8 +25,6 @@ from backends.local.processes import Process
 from guiproto.errors import MachineCannot
 
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,30}")
-_SOCKET_PATH_BYTES: Final = 107
-_LONGEST_SOCKET: Final = "vchan.65535.65535.65535.sock"
 _FORCE_SECONDS: Final = 5.0
 """How long the kernel gets to end processes that were killed."""
 _KEEPER_SECONDS: Final = 1.0
@@ -173,10 +171,6 @@ class LocalDomains(DomainDriver):
             )
         if not spec.command:
             raise MachineCannot("there is no command to run in the AppVM")
-        if len(os.fsencode(self._state_dir / spec.name / "vchan" / _LONGEST_SOCKET)) > _SOCKET_PATH_BYTES:
-            raise MachineCannot(
-                f"the path {self._state_dir} is too long for sockets in it", "set GUID_RUNTIME_DIR to a shorter one"
-            )
         sandbox.require(spec)
         if spec.sandbox:
             ids = sandbox.host_ids(spec.domid)

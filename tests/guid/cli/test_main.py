@@ -1,0 +1,72 @@
+"""The command line says what it does, and what is wrong."""
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from guid.cli.main import main, parser
+
+COMMANDS = ("run", "attach", "ps", "windows", "stop", "demo")
+
+
+@pytest.fixture(autouse=True)
+def private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GUID_RUNTIME_DIR", str(tmp_path / "run"))
+    monkeypatch.delenv("DISPLAY", raising=False)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_and_option_has_help(command: str) -> None:
+    top = parser()
+    (subparsers,) = (action for action in top._actions if isinstance(action, argparse._SubParsersAction))
+    found = subparsers.choices[command]
+    assert found.description
+    for action in found._actions:
+        assert action.help, f"guid {command} {action.option_strings or action.dest} has no help"
+    assert len(found.format_help()) > 100
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "work"], "no command to run"),
+        (["run", "work", "--label", "pink", "--", "xterm"], "unknown label 'pink'"),
+        (["run", "work", "--label", "blue", "--", "xterm"], "DISPLAY"),
+        (["run", "work", "--display", ":4711", "--", "xterm"], ":4711"),
+        (["attach", "--domid", "70000", "--name", "x"], "domain id 70000"),
+        (["attach", "--domid", "3", "--name", ""], "no name for a VM"),
+        (["attach", "--domid", "3", "--name", "x", "--border-width", "0", "--display", ":1"], "border of 0 px"),
+        (["stop", "nobody"], "no VM nobody"),
+    ],
+)
+def test_errors_name_what_is_wrong(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("guid: ")
+    assert said in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("arguments", [["ps", "--", "xterm"], ["stop"], ["stop", "--all", "work"], ["nonsense"]])
+def test_wrong_usage_is_status_2(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+
+
+def test_nothing_served_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ps"]) == 0
+    assert "no VM is served" in capsys.readouterr().out
+    assert main(["windows", "--json"]) == 0
+    assert capsys.readouterr().out.strip() == "[]"
+
+
+def test_a_runtime_directory_of_somebody_else_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir(mode=0o755)
+    monkeypatch.setenv("GUID_RUNTIME_DIR", str(shared))
+    assert main(["ps"]) == 1
+    assert "not a private directory" in capsys.readouterr().err
