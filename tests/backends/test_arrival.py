@@ -98,7 +98,7 @@ def test_the_directory_is_replaced(arrival: Arrival, path: Path, move: bool) -> 
 
 
 def test_a_directory_that_appears_while_its_parent_is_not_watched_yet(
-    arrival: Arrival, path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watch = Arrival._watch_directory
 
@@ -107,12 +107,13 @@ def test_a_directory_that_appears_while_its_parent_is_not_watched_yet(
             path.parent.mkdir(exist_ok=True)
         return watch(arrival, directory)
 
-    monkeypatch.setattr(Arrival, "_watch_directory", watch_too_late)
     path.parent.parent.mkdir()
-    assert wakes(arrival)
-    settle(arrival)
+    monkeypatch.setattr(Arrival, "_watch_directory", watch_too_late)
+    arrival = Arrival(path)
+    arrival.begin_look()
     path.touch()
     assert appears(arrival, path)
+    arrival.close()
 
 
 def test_a_file_in_the_place_of_the_directory_is_waited_out(arrival: Arrival, path: Path) -> None:

@@ -93,7 +93,7 @@ def test_a_lock_on_a_file_that_was_removed_meanwhile_counts_for_nothing(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flock = fcntl.flock
-    calls = []
+    calls: list[int] = []
 
     def flock_of_a_slow_process(fd: int, how: int) -> None:
         if not calls:
