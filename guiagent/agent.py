@@ -15,7 +15,7 @@ from backends.base import Vchan, VchanState
 from guiagent.core.tracker import Tracker
 from guiagent.sources.base import Source
 from guiproto.connection import AgentConnection, DaemonHello
-from guiproto.errors import PeerMisbehaved
+from guiproto.errors import MachineCannot, PeerMisbehaved
 from guiproto.messages import WindowDump
 
 _log = logging.getLogger(__name__)
@@ -105,9 +105,7 @@ class Agent:
                 for event in self._wire.events():
                     self._heard(event)
         except PeerMisbehaved as error:
-            self._pause = min(max(FIRST_PAUSE, 2 * self._pause), LONGEST_PAUSE)
-            _log.warning("the GUI daemon misbehaved: %s; listening again in %.1f s", error, self._pause)
-            self._hang_up()
+            self._cut_off(f"the GUI daemon misbehaved: {error}")
             return
         if vchan.state is VchanState.DISCONNECTED and not vchan.data_ready():
             _log.info("the GUI daemon is gone")
@@ -130,20 +128,24 @@ class Agent:
         vchan = self._vchan
         if vchan is not None and self._greeted:
             outbox = self._outbox
-            while True:
-                self._fill(outbox)
-                if not outbox:
-                    break
-                written = vchan.write(outbox)
-                del outbox[:written]
-                if outbox:
-                    break
+            try:
+                while True:
+                    if not outbox:
+                        self._fill(outbox)
+                    if not outbox:
+                        break
+                    del outbox[: vchan.write(outbox)]
+                    if outbox:
+                        break
+            except MachineCannot as error:
+                self._cut_off(str(error))
         held = not self._ready or bool(self._outbox)
         if held is not self._held:
             self._held = held
             self._source.hold(held)
 
     def _fill(self, outbox: bytearray) -> None:
+        """Some of what the daemon is to be told, at least a window's worth. Raises MachineCannot from `publish`."""
         dumps = False
         while len(outbox) < _WRITE_BYTES:
             messages = self._tracker.take()
@@ -154,6 +156,11 @@ class Agent:
                 outbox += self._wire.encode(message)
         if dumps:
             self._publish()
+
+    def _cut_off(self, why: str) -> None:
+        self._pause = min(max(FIRST_PAUSE, 2 * self._pause), LONGEST_PAUSE)
+        _log.warning("%s; listening again in %.1f s", why, self._pause)
+        self._hang_up()
 
     # --- connections ---
 

@@ -82,6 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _serve(args: argparse.Namespace, stop_fd: int) -> None:
     backend = backends.load(args.backend, os.environ)
+    if missing := backend.missing():
+        raise MachineCannot(" ".join(missing))
     make_source = sources.load(args.source)
     with contextlib.ExitStack() as stack:
         sharer = backend.sharer(args.domid, args.gui_domid)

@@ -68,7 +68,7 @@ def configure_window(window: int, **values: int) -> bytes:
     """ConfigureWindow of any of x, y, width, height, border_width, stack_mode (0 is Above)."""
     present = [(bit, values[name]) for name, bit in _CONFIG.items() if name in values]
     mask = sum(bit for bit, _ in present)
-    words = b"".join([_WORD.pack(value & 0xFFFFFFFF) for _, value in present])
+    words = b"".join([_WORD.pack(value & 0xFFFF) for _, value in present])
     return _CONFIGURE.pack(_CONFIGURE_WINDOW, 3 + len(present), window, mask) + words
 
 

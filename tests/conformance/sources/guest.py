@@ -197,6 +197,10 @@ class Guest:
         """What the daemon shows of the window."""
         return self.shown[window.id].canvas
 
+    def wait_images(self, window: Any, count: int) -> None:
+        """Run until that many SHMIMAGE were heard of the window."""
+        self.until(lambda: self.shown[window.id].images >= count, f"{count} SHMIMAGE")
+
     def wait_same(self, program: Program, window: Any) -> None:
         """Run until the daemon shows exactly what the window contains."""
         program.sync()

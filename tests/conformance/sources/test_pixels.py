@@ -1,6 +1,8 @@
 """What the daemon shows of a window is exactly what the window contains, however programs draw and resize it."""
 
+import os
 import random
+import signal
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -23,6 +25,12 @@ def _storm(program: Program, window: object, dice: random.Random, count: int, wi
         x, y = dice.randrange(-10, width), dice.randrange(-10, height)
         program.fill(window, dice.randrange(1 << 24), x, y, dice.randrange(1, 40), dice.randrange(1, 40))
     program.sync()
+
+
+@pytest.fixture
+def own_server() -> Iterator[XServer]:
+    with XServer(300, 200) as server:
+        yield server
 
 
 @pytest.mark.parametrize("depth", [24, 32])
@@ -146,8 +154,32 @@ def test_a_frame_is_complete_when_it_is_announced(guest: Guest, program: Program
         images = guest.shown[window.id].images
         program.fill(window, color, 0, 0, 640, 480)
         program.sync()
-        guest.until(lambda seen=images: guest.shown[window.id].images > seen, "a new frame")  # type: ignore[misc]  # its default binds the loop's value
+        guest.wait_images(window, images + 1)
         assert (guest.canvas(window) == color).all()
+
+
+@pytest.mark.parametrize("name", ["x11"])
+def test_no_frame_is_announced_before_its_pixels_are_there(own_server: XServer, name: str) -> None:
+    program = Program(own_server.display)
+    window = program.window(0, 0, 100, 100, background_pixel=0)
+    window.map()
+    program.sync()
+    with Guest(name, own_server.display) as guest:
+        guest.wait_same(program, window)
+        guest.source.hold(True)
+        program.fill(window, 0xABCDEF, 0, 0, 100, 100)
+        program.sync()
+        guest.turn(0.2)
+        guest.reported.clear()
+        os.kill(own_server.pid, signal.SIGSTOP)
+        guest.source.hold(False)
+        for _ in range(5):
+            guest.turn(0.02)
+        assert not guest.reported
+        os.kill(own_server.pid, signal.SIGCONT)
+        guest.wait_event(FrameReady, window)
+        assert (guest.canvas(window) == 0xABCDEF).all()
+    program.close()
 
 
 def test_scrolling_and_pictures(guest: Guest, program: Program) -> None:
@@ -211,12 +243,6 @@ def _watch(source: Source) -> None:
     while True:
         source.events()
         source.flush()
-
-
-@pytest.fixture
-def own_server() -> Iterator[XServer]:
-    with XServer(300, 200) as server:
-        yield server
 
 
 @pytest.mark.parametrize("name", ["x11"])

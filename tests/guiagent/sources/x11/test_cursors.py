@@ -1,0 +1,31 @@
+"""Names of cursors, from the X font and from CSS."""
+
+import pytest
+
+from guiagent.sources.x11.cursors import CursorNames, font_index
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [("X_cursor", 0), ("left_ptr", 68), ("xterm", 152), ("text", 152), ("pointer", 60), ("ew-resize", 108)],
+)
+def test_known_names(name: str, index: int) -> None:
+    assert font_index(name) == index
+
+
+@pytest.mark.parametrize("name", ["", "num_glyphs", "my-own-picture", "__name__"])
+def test_other_names_are_the_default(name: str) -> None:
+    assert font_index(name) is None
+
+
+def test_names_are_asked_for_once() -> None:
+    asked = []
+
+    class Display:
+        def get_atom_name(self, atom: int) -> str:
+            asked.append(atom)
+            return "watch"
+
+    names = CursorNames(Display())
+    assert [names.index(atom) for atom in (0, 7, 7)] == [None, 150, 150]
+    assert asked == [7]
