@@ -13,6 +13,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: its threads 
 
 from backends import registry
 from guid.control import Client, Listener
+from guid.process import warm_up
 from guid.runtime import runtime_dir
 from guid.supervisor import Supervisor
 from guiproto.errors import MachineCannot
@@ -56,7 +57,8 @@ def _spawn(runtime: Path) -> None:
     os.close(ready)
     with open(listening, "rb") as pipe:
         if pipe.read(1) != b"+":
-            raise MachineCannot("the supervisor did not start", f"see {log_path}")
+            last = log_path.read_text(errors="replace").strip().splitlines()[-1:]
+            raise MachineCannot(f"the supervisor did not start: {''.join(last)}", f"see {log_path}")
 
 
 def main() -> int:
@@ -66,7 +68,7 @@ def main() -> int:
     listener = Listener(runtime / SOCKET_NAME)
     state = runtime / "vms"
     state.mkdir(mode=0o700, exist_ok=True)
-    _import_what_workers_need()
+    warm_up()
     driver = registry.load("local", os.environ).domains(state)
     supervisor = Supervisor(listener, driver, state, linger=_LINGER_SECONDS)
     supervisor.adopt()
@@ -75,11 +77,6 @@ def main() -> int:
     os.close(ready)
     supervisor.run()
     return 0
-
-
-def _import_what_workers_need() -> None:
-    import guid.hosts.headless.host
-    import guid.hosts.x11.host  # noqa: F401 - imported for its memory to be shared
 
 
 if __name__ == "__main__":

@@ -39,6 +39,12 @@ class Child:
         os.close(self.pidfd)
 
 
+def warm_up() -> None:
+    """Import what every worker needs, so that forked ones share it."""
+    import guid.hosts.headless.host
+    import guid.hosts.x11.host  # noqa: F401 - imported for its memory to be shared
+
+
 def fork_worker(spec: VmSpec) -> Child:
     """Start a worker for `spec`. What becomes of it is told on its line; its last message is {"event": "ended"}."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 # Before numpy is imported: its linear algebra library would start threads, which a process that forks must not have.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from guid.cli import attach, demo, ps, run, stop, windows
+from guid.cli import attach, bench, demo, ps, run, stop, windows
 from guiproto.errors import MachineCannot
 
 _DESCRIPTION = """\
@@ -36,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
         prog="guid", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (run, attach, ps, windows, stop, demo):
+    for command in (run, attach, ps, windows, stop, demo, bench):
         command.add_to(commands)
     return top
 

@@ -108,6 +108,9 @@ class DisplayHost(ABC):
     def attach(self, window: WindowId, pages: MappedPages, width: int, height: int) -> None:
         """Show `pages` in the window from now on: rows of width * 4 bytes, 0x00RRGGBB little-endian.
 
+        The first row is at `pages.offset` of the region, or at the start of the view. Raises MachineCannot if the
+        display refuses the region; the window then shows what it did before.
+
         The host does not release `pages`. It may paint from them until the next attach, detach or destroy.
         Never paints by itself: `paint` follows.
         """

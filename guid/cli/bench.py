@@ -1,0 +1,93 @@
+"""`guid bench`: figures of this machine, with the commands that make them."""
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from guid.bench import cost, throughput
+from guid.bench.bed import DESK, DESK_4K, Bed
+from guid.bench.workloads import WORKLOADS
+from guid.cli import options
+from guid.cli.table import print_table
+from guid.process import warm_up
+
+_DESCRIPTION = """\
+Measures this machine. Every benchmark runs on display servers of its own, ends by itself and leaves nothing behind.
+Compare figures of one run only: machines drift."""
+
+
+def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser("bench", help="measure frame throughput and cost", description=_DESCRIPTION)
+    kinds = parser.add_subparsers(title="benchmarks", metavar="BENCHMARK", required=True)
+
+    idle = kinds.add_parser(
+        "cost", help="memory, wake-ups and start-up time of AppVMs",
+        description="Starts AppVMs with an idle window each and measures the memory of their workers and agents, how "
+        "often these wake up while nothing happens, and the time until the first window.",
+    )  # fmt: skip
+    idle.add_argument("--vms", type=int, default=3, metavar="N", help="how many AppVMs (default: %(default)s)")
+    options.add_json(idle)
+    idle.set_defaults(main=_cost)
+
+    load = kinds.add_parser(
+        "throughput", help="messages and frames per second, closed loop",
+        description="A synthetic agent sends damage to one real worker as fast as it takes it, and a plain X client "
+        "sends the same puts of the same memory (raw), which is the most that the X server can do.",
+    )  # fmt: skip
+    load.add_argument(
+        "--workload", choices=sorted(WORKLOADS), action="append", help="which one (default: all of them; repeatable)"
+    )
+    load.add_argument("--seconds", type=float, default=2.0, metavar="N", help="of each run (default: %(default)s)")
+    load.add_argument("--repetitions", type=int, default=3, metavar="N", help="of each pair (default: %(default)s)")
+    options.add_json(load)
+    load.set_defaults(main=_throughput)
+
+
+def _tell(text: str) -> None:
+    print(f"guid: {text}", file=sys.stderr, flush=True)
+
+
+def _cost(args: argparse.Namespace) -> int:
+    result = cost.cost(args.vms, _tell)
+    if args.json:
+        print(json.dumps(result, indent=2))
+    else:
+        print_table(("FIGURE", "VALUE"), [(key, _short(value)) for key, value in result.items()], empty="")
+    return 0
+
+
+def _throughput(args: argparse.Namespace) -> int:
+    warm_up()
+    rows: list[dict[str, Any]] = []
+    for name in args.workload or list(WORKLOADS):
+        workload = WORKLOADS[name]
+        with Bed(DESK_4K if workload.size[0] > DESK[0] else DESK) as bed:
+            for repetition in range(args.repetitions):
+                _tell(f"{name}: {repetition + 1} of {args.repetitions}")
+                for path, run in (("raw", throughput.raw_path), ("daemon", throughput.daemon_path)):
+                    rows.append({"path": path, "repetition": repetition, **run(bed, workload, args.seconds)})
+    if args.json:
+        print(json.dumps(rows, indent=2))
+        return 0
+    print_table(
+        ("WORKLOAD", "PATH", "MESSAGES/S", "FRAMES/S", "CPU US/MESSAGE", "PIXEL ERRORS"),
+        [
+            (
+                row["workload"],
+                row["path"],
+                f"{row['messages_per_s']:.0f}",
+                f"{row['fps_painted']:.0f}",
+                f"{row['worker_cpu_us_per_message']:.2f}",
+                row["pixel_errors"],
+            )
+            for row in rows
+        ],
+        empty="",
+    )
+    return 0
+
+
+def _short(value: object) -> object:
+    return f"{value:.1f}" if isinstance(value, float) else value
