@@ -13,7 +13,8 @@ on one machine side needs makers of its own. `clogged_maker` makes ends whose bu
 
 from backends.conformance.hostile import PageAttack, check_hostile_pages
 from backends.conformance.pages import PageEnds, PageMaker, check_pages, check_scattered_pages, page_maker
-from backends.conformance.vchans import VchanEnds, VchanMaker, check_vchan, vchan_maker
+from backends.conformance.vchan_ends import VchanEnds, VchanMaker, vchan_maker
+from backends.conformance.vchans import check_vchan
 
 if not __debug__:
     raise RuntimeError("the checks are assertions, which `python -O` removes")

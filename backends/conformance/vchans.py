@@ -1,17 +1,11 @@
 """The vchan's half of the contract."""
 
 import itertools
-import random
-import select
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import NamedTuple
 
-from backends.base import Backend, Vchan, VchanState
-from backends.conformance import waiting
+from backends.base import Vchan, VchanState
+from backends.conformance.vchan_ends import VchanMaker, connected, exchange, read_all, wait_for_bytes
+from backends.conformance.vchan_flow import check_buffer_space, check_clogged, check_transfer
 from backends.conformance.waiting import (
-    QUIET,
     Child,
     no_descriptor_leaks,
     patiently,
@@ -24,30 +18,7 @@ from backends.conformance.waiting import (
 
 _WAITING, _CONNECTED, _DISCONNECTED = VchanState.WAITING, VchanState.CONNECTED, VchanState.DISCONNECTED
 
-_TRANSFER_BYTES = 2 * 1024 * 1024
-_SANE_BUFFER_BYTES = 64 * 1024 * 1024
-
-
-class VchanEnds(NamedTuple):
-    """How to make each end of one (server, client, port). Called again for every reconnect, in any order."""
-
-    server: Callable[[], Vchan]
-    client: Callable[[], Vchan]
-
-
-VchanMaker = Callable[[], VchanEnds]
-"""Gives ends that meet each other and nobody else, different ones each time."""
-
-
-def vchan_maker(backend: Backend, domid: int = 101, peer: int = 0) -> VchanMaker:
-    """Ends of `backend`, the server in domain `domid`, on a new port each time."""
-    ports = itertools.count(7000)
-
-    def make() -> VchanEnds:
-        port = next(ports)
-        return VchanEnds(lambda: backend.server(domid, peer, port), lambda: backend.client(peer, domid, port))
-
-    return make
+_ECHO_BYTES = 512 * 1024
 
 
 def check_vchan(maker: VchanMaker, clogged_maker: VchanMaker | None = None) -> None:
@@ -57,7 +28,7 @@ def check_vchan(maker: VchanMaker, clogged_maker: VchanMaker | None = None) -> N
         check_waiting(maker)
         check_start_orders(maker)
         check_wakeups(maker)
-        for each in {maker, small}:
+        for each in dict.fromkeys((maker, small)):
             check_buffer_space(each)
             check_transfer(each)
             check_clogged(each)
@@ -65,19 +36,6 @@ def check_vchan(maker: VchanMaker, clogged_maker: VchanMaker | None = None) -> N
         check_disconnect(maker)
         check_reconnect(maker)
         check_two_processes(small)
-
-
-@contextmanager
-def connected(ends: VchanEnds) -> Iterator[tuple[Vchan, Vchan]]:
-    """A server and a client that have met; closed afterwards."""
-    server = ends.server()
-    client = ends.client()
-    try:
-        wait_for_state(_CONNECTED, server, client)
-        yield server, client
-    finally:
-        client.close()
-        server.close()
 
 
 def check_waiting(maker: VchanMaker) -> None:
@@ -131,92 +89,6 @@ def check_wakeups(maker: VchanMaker) -> None:
                 "bytes-like objects are refused"
             )
             wait_for_bytes(reader, b"cd")
-
-
-def check_buffer_space(maker: VchanMaker) -> None:
-    """`buffer_space` bytes fit, at any fill level; something fits unless it is 0."""
-    choose = seeded(5)
-    with connected(maker()) as (server, client):
-        for writer, reader in ((server, client), (client, server)):
-            for _ in range(200):
-                writer.update()
-                space = writer.buffer_space()
-                size = max(1, choose.choice((1, space, choose.randint(0, space))))
-                written = writer.write(bytes(size))
-                if space:
-                    assert written == size, f"buffer_space() was {space}, but write took {written} of {size}"
-                else:
-                    assert written == 0, f"buffer_space() was 0, but write took {written}"
-                    reader.update()
-                    read_all(reader)
-
-
-def check_transfer(maker: VchanMaker) -> None:
-    """Megabytes go both ways at once through whatever buffers there are; each end acts only when it wakes up."""
-    choose = seeded(4)
-    with connected(maker()) as (server, client):
-        pumps = [_Pump(server, choose), _Pump(client, choose)]
-        poll = select.poll()
-        for pump in pumps:
-            poll.register(pump.end.fileno(), select.POLLIN)
-            pump.turn()
-        end = time.monotonic() + waiting.DEADLINE
-        while any(pump.busy for pump in pumps) and time.monotonic() < end:
-            ready = {fd for fd, _ in poll.poll(max(0.0, end - time.monotonic()) * 1000)}
-            progress = [f"{len(pump.queue)} to send, {len(pump.received)} received" for pump in pumps]
-            assert ready, f"no end woke up, but the transfer is not done: {progress}"
-            for pump in pumps:
-                if pump.end.fileno() in ready:
-                    pump.turn()
-        assert bytes(pumps[0].received) == pumps[1].payload, "what the client wrote is not what the server read"
-        assert bytes(pumps[1].received) == pumps[0].payload, "what the server wrote is not what the client read"
-
-
-class _Pump:
-    """One end that sends its payload and gathers the other's."""
-
-    def __init__(self, end: Vchan, choose: random.Random) -> None:
-        self.end = end
-        self.payload = choose.randbytes(_TRANSFER_BYTES)
-        self.queue = memoryview(self.payload)
-        self.received = bytearray()
-        self._choose = choose
-
-    @property
-    def busy(self) -> bool:
-        return bool(self.queue) or len(self.received) < _TRANSFER_BYTES
-
-    def turn(self) -> None:
-        state = self.end.update()
-        assert state is _CONNECTED, f"the vchan is {state.value} in the middle of a transfer"
-        self.received += read_all(self.end, self._choose.choice((100, 4096, 1 << 18)))
-        while self.queue:
-            chunk = self.queue[: self._choose.choice((1, 1000, 100_000))]
-            written = self.end.write(chunk)
-            self.queue = self.queue[written:]
-            if written < len(chunk):
-                break
-
-
-def check_clogged(maker: VchanMaker) -> None:
-    """A peer that never reads costs a bounded buffer: `write` takes less and then nothing, and never waits."""
-    with connected(maker()) as (server, client):
-        for writer, reader in ((server, client), (client, server)):
-            total = 0
-            with prompt("writing to a peer that does not read"):
-                while written := writer.write(bytes(100_000)):
-                    total += written
-                    assert total < _SANE_BUFFER_BYTES, f"{total} bytes are buffered for a peer that does not read"
-            assert writer.write(b"more") == 0, "write took nothing, and then something, though nobody read"
-            settle(writer, "an end that waits for space")
-            reader.update()
-            taken = len(read_all(reader))
-            assert wakes(writer), "the peer made space after a short write, and fileno() does not wake up"
-            settle(writer, "an end that found space and has nothing more to write")
-            assert writer.write(b"more") == 4, f"the peer took {taken} bytes of {total}, and there is no space"
-            settle(writer, "an end that has written everything")
-        with prompt("closing a clogged vchan"):
-            client.close()
 
 
 def check_last_words(maker: VchanMaker) -> None:
@@ -317,7 +189,7 @@ def check_two_processes(maker: VchanMaker) -> None:
     for violent in (False, True):
         child = Child(echo)
         wait_for_state(_CONNECTED, server)
-        payload = seeded(violent).randbytes(_TRANSFER_BYTES // 4)
+        payload = seeded(violent).randbytes(_ECHO_BYTES)
         queue, received = memoryview(payload), bytearray()
         for _ in patiently("not all bytes came back from the other process"):
             queue = queue[server.write(queue) :]
@@ -335,32 +207,3 @@ def check_two_processes(maker: VchanMaker) -> None:
             child.join()
             server = ends.server()
     server.close()
-
-
-def read_all(vchan: Vchan, size: int = 1 << 18) -> bytes:
-    """Read until there is nothing now."""
-    data = bytearray()
-    while piece := vchan.read(size):
-        assert len(piece) <= size, f"read({size}) returned {len(piece)} bytes"
-        data += piece
-    return bytes(data)
-
-
-def wait_for_bytes(vchan: Vchan, expected: bytes, size: int = 1 << 18) -> None:
-    """Exactly `expected` must arrive, and be announced by `fileno`."""
-    data = b""
-    for _ in patiently(f"of {len(expected)} bytes that were written, not all can be read"):
-        assert wakes(vchan), f"{len(data)} of {len(expected)} bytes arrived, and fileno() does not wake up"
-        vchan.update()
-        data += read_all(vchan, size)
-        if len(data) >= len(expected):
-            break
-    assert data == expected, "other bytes arrived than were written"
-    assert not (vchan.state is _CONNECTED and wakes(vchan, QUIET) and vchan.read(1)), "more bytes arrived than written"
-
-
-def exchange(one: Vchan, other: Vchan) -> None:
-    """A few bytes go each way."""
-    for writer, reader, word in ((one, other, b"there"), (other, one, b"and back")):
-        assert writer.write(word) == len(word), "a new connection does not take a few bytes"
-        wait_for_bytes(reader, word)

@@ -9,6 +9,6 @@ import pytest
 
 @pytest.fixture
 def socket_dir() -> Iterator[Path]:
-    """A directory of its own, which must be empty again at the end."""
+    """A directory of its own."""
     with tempfile.TemporaryDirectory(prefix="vchan") as name:
         yield Path(name)

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from backends.base import MachineCannot, Vchan, VchanState
-from backends.conformance.vchans import check_is_over, connected, exchange, read_all, vchan_maker, wait_for_bytes
+from backends.conformance.vchan_ends import connected, exchange, read_all, vchan_maker, wait_for_bytes
+from backends.conformance.vchans import check_is_over
 from backends.conformance.waiting import QUIET, no_descriptor_leaks, prompt, settle, wait_for_state, wakes
 from backends.local import LocalBackend
 from backends.local.vchan import LocalClient, LocalServer, socket_path
