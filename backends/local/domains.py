@@ -120,13 +120,18 @@ class LocalDomains(DomainDriver):
             self._watch(_Watched(record, session_fd, keeper_fd, ours=True, leash=launched.leash))
         return Domain(spec.name, spec.domid, DomainState.RUNNING, launched.session)
 
-    def stop(self, name: str, timeout: float = 5.0) -> None:
+    def terminate(self, name: str) -> None:
         self.list()
+        vm = self._vms.get(name)
+        if vm is not None:
+            vm.reason = "stopped on request"
+            processes.send(vm.session_fd, signal.SIGTERM)
+
+    def stop(self, name: str, timeout: float = 5.0) -> None:
+        self.terminate(name)
         vm = self._vms.get(name)
         if vm is None:
             return
-        vm.reason = "stopped on request"
-        processes.send(vm.session_fd, signal.SIGTERM)
         if not processes.wait(vm.keeper_fd, timeout):
             vm.reason = f"killed, because it did not end within {timeout:g} s"
         self._ended(vm)

@@ -140,7 +140,7 @@ def _environment(home: str, vchan: str) -> dict[str, str]:
             "HOME": home,
             "LOGNAME": "user",
             "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games",
-            "PYTHONPATH": str(sandbox.PROJECT),
+            "PYTHONPATH": os.pathsep.join((str(sandbox.PROJECT), *sandbox.dependency_dirs())),
             "SHELL": sandbox.SHELL,
             "TERM": "xterm-256color",
             "USER": "user",

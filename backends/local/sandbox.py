@@ -12,6 +12,8 @@ capabilities, no new privileges. Two things need care that bubblewrap alone does
 """
 
 import contextlib
+import fcntl
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -37,6 +39,7 @@ PACKAGES: Final = ("guiproto", "shm", "backends", "guiagent")
 _NAMESPACES: Final = (
     "--unshare-pid", "--unshare-ipc", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try",
 )  # fmt: skip
+_DEPENDENCIES: Final = ("numpy", "Xlib", "cffi")
 _FIRST_HOST_UID: Final = 0x7000_0000
 """Domain N of root is host uid this + N: 1879048192 and up, which systemd's table of uids calls unused."""
 _PROBE_SECONDS: Final = 10.0
@@ -48,6 +51,7 @@ _ETC: Final = (
 )  # fmt: skip
 _ETC_NETWORK: Final = ("ca-certificates", "gai.conf", "protocols", "services", "ssl/certs", "ssl/openssl.cnf")
 _SLIRP_NAMESERVER: Final = "10.0.2.3"
+_NS_GET_USERNS: Final = 0xB701
 _LINE_BYTES: Final = 4096
 _LINE_SHOWN: Final = 200
 
@@ -147,8 +151,17 @@ def require_readable(ids: tuple[int, int]) -> None:
 
 def _python_dirs() -> list[Path]:
     """The Python environment that runs us, as far as it is not part of /usr."""
-    prefixes = dict.fromkeys(Path(prefix) for prefix in (sys.base_prefix, sys.prefix))
-    return [path for path in prefixes if not path.is_relative_to("/usr")]
+    found = [Path("/usr")]
+    for prefix in (sys.base_prefix, sys.prefix, *dependency_dirs()):
+        if not any(Path(prefix).is_relative_to(known) for known in found):
+            found.append(Path(prefix))
+    return found[1:]
+
+
+def dependency_dirs() -> list[str]:
+    """Where the modules lie that an AppVM needs from others: mostly in the prefix, but PYTHONPATH may say otherwise."""
+    specs = [importlib.util.find_spec(name) for name in _DEPENDENCIES]
+    return list(dict.fromkeys(str(Path(spec.origin).parents[1]) for spec in specs if spec and spec.origin))
 
 
 def arguments(spec: DomainSpec, place: Path, environ: Mapping[str, str]) -> list[str]:
@@ -201,12 +214,17 @@ def made_up_etc(name: str, *, network: bool) -> dict[str, str]:
 def connect_network(pid: int, ended: int, log: Path) -> None:
     """Give the sandbox whose first process is `pid` a way out, until the last copy of the other end of `ended` closes.
 
-    The host's loopback stays out of reach. Raises MachineCannot, with slirp4netns's last word in `log`, if it fails.
+    The host's loopback stays out of reach. Raises MachineCannot with slirp4netns's own words if it fails; `log` gets
+    them all.
     """
     ready, say_ready = os.pipe()
+    network = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    # Not that of `pid`: bubblewrap may put its first process into a second one, inside that which owns the network.
+    owner = fcntl.ioctl(network, _NS_GET_USERNS)
     command = (
         "slirp4netns", "--configure", "--mtu=65520", "--disable-host-loopback", "--enable-sandbox", "--enable-seccomp",
-        f"--ready-fd={say_ready}", f"--exit-fd={ended}", str(pid), "tap0",
+        f"--ready-fd={say_ready}", f"--exit-fd={ended}", "--netns-type=path", f"--userns-path=/proc/self/fd/{owner}",
+        f"/proc/self/fd/{network}", "tap0",
     )  # fmt: skip
     with open(ready, "rb") as pipe:
         try:
@@ -214,7 +232,7 @@ def connect_network(pid: int, ended: int, log: Path) -> None:
                 # In the background of a shell that ends at once: init reaps it, whichever of us lives longer.
                 subprocess.run(
                     ["sh", "-c", '"$@" &', "sh", *command],
-                    pass_fds=(say_ready, ended),
+                    pass_fds=(say_ready, ended, network, owner),
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,
@@ -222,9 +240,12 @@ def connect_network(pid: int, ended: int, log: Path) -> None:
                     check=True,
                 )
         finally:
-            os.close(say_ready)
+            for fd in (say_ready, network, owner):
+                os.close(fd)
         if pipe.read(1) != b"1":
-            raise MachineCannot(f"slirp4netns gives no network: {last_line(log)}", "run the AppVM without --network")
+            said = [line for line in log.read_text(errors="replace").splitlines() if not line.startswith("WARNING")]
+            reason = said[0] if said else "it does not say why"
+            raise MachineCannot(f"slirp4netns gives no network: {reason}", "run the AppVM without --network")
 
 
 def last_line(log: Path) -> str:

@@ -42,7 +42,7 @@ class Running:
                 [sys.executable, "-c", _PROGRAM, *command],
                 env={
                     "PATH": path or os.environ["PATH"],
-                    "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
+                    "PYTHONPATH": os.pathsep.join((str(Path(__file__).resolve().parents[2]), *sys.path)),
                     "HOME": str(home),
                     "VCHAN_SOCKET_DIR": "/nonexistent",
                 },

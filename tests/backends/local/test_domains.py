@@ -223,7 +223,9 @@ def _start_elsewhere(state: Path, script: str, **more: bool) -> Domain:
         "print(driver.start(spec).pid, flush=True)\nsignal.pause()\n"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(_PROJECT)}
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(_PROJECT), *sys.path))},
     ) as starter:
         assert starter.stdout is not None
         pid = int(starter.stdout.readline())
@@ -370,6 +372,8 @@ def test_no_network_and_no_display_of_ours(driver: LocalDomains, state: Path) ->
 
 
 def test_with_network_it_reaches_out_but_not_us(driver: LocalDomains, state: Path) -> None:
+    if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+        pytest.skip("this machine lets this user make no network interface")
     abstract = socket.socket(socket.AF_UNIX)
     name = f"appvm-test-{os.getpid()}"
     with abstract, socket.create_server(("127.0.0.1", 0)) as tcp:
@@ -493,3 +497,14 @@ def test_a_sandbox_that_cannot_start_leaves_nothing(
         driver.start(spec("true"))
     assert not list(state.glob("*"))
     assert not Path("/proc", (tools / "pid").read_text().strip()).exists()
+
+
+def test_says_what_slirp_says(driver: LocalDomains, state: Path, bare_path: Callable[..., Path]) -> None:
+    tools = bare_path(
+        slirp4netns='echo "WARNING: experimental"; echo "open(tun): no luck"; echo "child failed(1)"; exit 1'
+    )
+    for name in ("sh", "unshare", "bwrap", "true", "Xvfb"):
+        (tools / name).symlink_to(f"/usr/bin/{name}")
+    with pytest.raises(MachineCannot, match=r"no network: open\(tun\): no luck"):
+        driver.start(spec("true", network=True))
+    assert not list(state.glob("*"))
