@@ -12,6 +12,7 @@ One thread only: python-xlib's locks are not used.
 """
 
 import contextlib
+import importlib
 import os
 import select
 import socket
@@ -21,11 +22,17 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 import Xlib.display
 import Xlib.error
+import Xlib.ext
 import Xlib.protocol.event
 import Xlib.support.connect
 from Xlib.protocol import request as core_request
 
 from guiproto.errors import MachineCannot
+
+# python-xlib imports these when it connects. A process that forks wants them before, in memory that is shared.
+_extensions: Any = Xlib.ext
+for _, _module in _extensions.__extensions__:
+    importlib.import_module(f"Xlib.ext.{_module}")
 
 _REPLY: Final = 1
 _GENERIC_EVENT: Final = 35

@@ -113,15 +113,14 @@ def test_each_rectangle_goes_to_its_place(
     canvas: Canvas, path: ShmPath, parts: list[tuple[int, int, int, int]], right: int, down: int
 ) -> None:
     canvas.clear()
-    expected = np.full((HEIGHT, WIDTH), 0x102030, np.uint32)
+    margin = 20  # room for what is shifted out of the window
+    plane = np.full((HEIGHT + 2 * margin, WIDTH + 2 * margin), 0x102030, np.uint32)
     rects = np.array([(x, y, min(w, WIDTH - x), min(h, HEIGHT - y)) for x, y, w, h in parts], np.int32).reshape(-1, 4)
     for x, y, w, h in rects.tolist():
-        left, top = max(0, x + right), max(0, y + down)
-        part = canvas.pixels[top - down : y + h, left - right : x + w]
-        part = part[: HEIGHT - top, : WIDTH - left]
-        expected[top : top + part.shape[0], left : left + part.shape[1]] = part
+        left, top = margin + x + right, margin + y + down
+        plane[top : top + h, left : left + w] = canvas.pixels[y : y + h, x : x + w]
     canvas.put(path, rects, (right, down))
-    assert np.array_equal(canvas.shown(), expected)
+    assert np.array_equal(canvas.shown(), plane[margin:-margin, margin:-margin])
 
 
 def test_few_and_many_puts_are_the_same_requests(
