@@ -6,9 +6,10 @@ from the tracker while earlier bytes wait for room in the vchan, and the source 
 """
 
 import logging
-import selectors
+import select
 import time
 from collections.abc import Callable
+from struct import Struct
 from typing import Final
 
 from backends.base import Vchan, VchanState
@@ -16,13 +17,17 @@ from guiagent.core.tracker import Tracker
 from guiagent.sources.base import Source
 from guiproto.connection import AgentConnection, DaemonHello
 from guiproto.errors import MachineCannot, PeerMisbehaved
-from guiproto.messages import WindowDump
+from guiproto.messages import MessageType, ShmImage, WindowDump
 
 _log = logging.getLogger(__name__)
 
 _READ_BYTES: Final = 64 * 1024
 _READS_PER_TURN: Final = 16
 _WRITE_BYTES: Final = 32 * 1024
+
+# The one message that is frequent: the table of all of them costs several times its packing.
+_SHMIMAGE: Final = Struct("<IIIiiII")
+_SHMIMAGE_BYTES: Final = 16
 
 FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 30.0
@@ -48,7 +53,8 @@ class Agent:
         self._publish = publish
         self._clock = clock
         self._tracker = Tracker()
-        self._selector = selectors.DefaultSelector()
+        self._epoll = select.epoll()
+        self._wakers: dict[int, Callable[[], None]] = {}
         self._wire = AgentConnection()
         self._greeted = False
         self._ready = False
@@ -59,25 +65,29 @@ class Agent:
         self._stopping = False
         self._vchan: Vchan | None = None
         self._open()
-        self._selector.register(source.fileno(), selectors.EVENT_READ, self._look)
+        self._watch(source.fileno(), self._look)
 
     def run(self, stop_fd: int) -> None:
         """Serve until `stop_fd` becomes readable. Raises MachineCannot when the display server is gone."""
-        self._selector.register(stop_fd, selectors.EVENT_READ, self._stop)
+        self._watch(stop_fd, self._stop)
         self._look()
         while not self._stopping:
             self._say()
             self._source.flush()
-            for key, _ in self._selector.select(self._patience()):
-                key.data()
+            for fd, _ in self._epoll.poll(self._patience()):
+                self._wakers[fd]()
 
     def close(self) -> None:
         """Hang up."""
         if self._vchan is not None:
             self._vchan.close()
-        self._selector.close()
+        self._epoll.close()
 
     # --- what wakes us ---
+
+    def _watch(self, fd: int, waker: Callable[[], None]) -> None:
+        self._epoll.register(fd, select.EPOLLIN)
+        self._wakers[fd] = waker
 
     def _stop(self) -> None:
         self._stopping = True
@@ -152,6 +162,9 @@ class Agent:
             if not messages:
                 break
             for message in messages:
+                if type(message) is ShmImage:
+                    outbox += _SHMIMAGE.pack(MessageType.SHMIMAGE, message.window, _SHMIMAGE_BYTES, *message[1:])
+                    continue
                 dumps = dumps or type(message) is WindowDump
                 outbox += self._wire.encode(message)
         if dumps:
@@ -168,12 +181,13 @@ class Agent:
         self._vchan = self._listen()
         self._wire = AgentConnection()
         self._greeted = self._ready = False
-        self._selector.register(self._vchan.fileno(), selectors.EVENT_READ, self._hear)
+        self._watch(self._vchan.fileno(), self._hear)
 
     def _hang_up(self) -> None:
         vchan, self._vchan = self._vchan, None
         assert vchan is not None
-        self._selector.unregister(vchan.fileno())
+        self._epoll.unregister(vchan.fileno())
+        del self._wakers[vchan.fileno()]
         vchan.close()
         self._outbox.clear()
         self._greeted = self._ready = False

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -92,6 +93,9 @@ def _serve(args: argparse.Namespace, stop_fd: int) -> None:
         stack.callback(source.close)
         agent = Agent(lambda: backend.server(args.domid, args.gui_domid, GUI_PORT), source, sharer.publish)
         stack.callback(agent.close)
+        # What start-up made lives as long as we do: collections that look at it again would delay frames.
+        gc.collect()
+        gc.freeze()
         agent.run(stop_fd)
 
 

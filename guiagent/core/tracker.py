@@ -47,7 +47,8 @@ from guiproto.messages import (
 )
 
 MAX_UNACKNOWLEDGED: Final = 2
-"""Buffers per window that may wait for their acknowledgement: a window resized faster than that skips sizes."""
+"""While so many buffers of a window wait for their acknowledgement, it gets no new one: a window that is resized faster
+than the daemon maps skips sizes. One more may be on its way when the limit is reached."""
 
 _MAX_PARENTS: Final = 64
 _ALL_FLAGS: Final = WindowFlag.FULLSCREEN | WindowFlag.DEMANDS_ATTENTION | WindowFlag.MINIMIZE
@@ -253,8 +254,12 @@ class Tracker:
         if self._leaving:
             return self._goodbyes()
         while self._dirty:
-            number = next(iter(self._dirty))
-            messages = self._about(self.windows[number])
+            window = self.windows[next(iter(self._dirty))]
+            if window.announced and not window.due:
+                del self._dirty[window.id]
+                messages = self._said(window)
+            else:
+                messages = self._about(window)
             if messages:
                 return messages
         return []

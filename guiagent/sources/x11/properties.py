@@ -73,24 +73,23 @@ class Properties:
             _Group((atom("_NET_WM_STATE"),), self._states),
         )
         self._group_of = {atom: group for group in self._groups for atom in group.atoms}
-        self._stale: dict[tuple[int, _Group], None] = {}
+        self.stale: dict[tuple[int, _Group], None] = {}
+        """What `refresh` will read."""
 
     def changed(self, window: int, atom: int) -> None:
         """A property of a window changed."""
         group = self._group_of.get(atom)
         if group is not None:
-            self._stale[window, group] = None
+            self.stale[window, group] = None
 
     def all_changed(self, window: int) -> None:
         """The window is new."""
         for group in self._groups:
-            self._stale[window, group] = None
+            self.stale[window, group] = None
 
     def refresh(self) -> Iterator[SourceEvent]:
         """Read what changed since the last call. Windows that are gone say nothing."""
-        if not self._stale:
-            return
-        stale, self._stale = self._stale, {}
+        stale, self.stale = self.stale, {}
         asked = [(window, group, [self._ask(window, atom) for atom in group.atoms]) for window, group in stale]
         for window, group, replies in asked:
             event = group.build(window, [_value(reply) for reply in replies])

@@ -120,6 +120,10 @@ class X11Source(Source):
             X.ClientMessage: self._messaged,
         }
         self._redirect(keep_screen)
+        # A program that grabs the server stops all others, but must not stop the desktop's view of them.
+        self._display.xtest_grab_control(True)
+        # Nobody looks at this screen: blanking it would only put a window of the server's over everything.
+        self._display.set_screen_saver(0, 0, X.DefaultBlanking, X.DefaultExposures)
         connection.send_raw(requests.select_cursor_input(found.xfixes.major, self._root.id), 1)
         self._root.change_attributes(event_mask=X.SubstructureNotifyMask | X.StructureNotifyMask)
         for window in self._root.query_tree().children:
@@ -152,7 +156,8 @@ class X11Source(Source):
             # Only the server itself speaks the truth about windows; programs may send messages.
             if handler is not None and (not event.send_event or event.type == X.ClientMessage):
                 handler(event)
-        self._out.extend(self._properties.refresh())
+        if self._properties.stale:
+            self._out.extend(self._properties.refresh())
         out, self._out = self._out, []
         return out
 

@@ -328,6 +328,19 @@ def test_windows_that_vanish_in_the_middle_of_anything_do_no_harm(guest: Guest, 
     guest.wait_same(program, last)
 
 
+def test_a_program_that_grabs_the_server_does_not_stop_the_source(guest: Guest, program: Program) -> None:
+    window = program.window(0, 0, 20, 20, background_pixel=1)
+    window.map()
+    guest.wait_same(program, window)
+    program.display.grab_server()
+    program.fill(window, 0x00FF00, 0, 0, 20, 20)
+    guest.wait_same(program, window)
+    guest.perform(Configure(window.id, 5, 5, 30, 30, 0))
+    guest.until(lambda: Configured(window.id, 5, 5, 30, 30, False) in guest.reported, "the answer")
+    program.display.ungrab_server()
+    program.sync()
+
+
 def test_nothing_is_left_of_windows_that_are_gone(guest: Guest, program: Program) -> None:
     windows = [program.window(0, 0, 64, 64) for _ in range(5)]
     for window in windows:
