@@ -386,6 +386,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     leash = args.leash if args.leash is not None else 3
     os.closerange(3, leash)
     os.closerange(leash + (args.leash is not None), os.sysconf("SC_OPEN_MAX"))
+    set_name("appvm-session")
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
