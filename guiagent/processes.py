@@ -1,9 +1,11 @@
-"""What runs below a process, read from /proc and watched through pidfds; and two of the kernel's switches."""
+"""What runs below a process, read from /proc and watched through pidfds; signals; and two of the kernel's switches."""
 
+import contextlib
 import ctypes
 import os
 import select
-from collections.abc import Collection, Iterable
+import signal
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 _PR_SET_NAME: Final = 15
@@ -19,6 +21,29 @@ def adopt_orphans() -> None:
 def set_name(name: str) -> None:
     """The name that `ps` shows, up to 15 bytes."""
     _LIBC.prctl(_PR_SET_NAME, name.encode()[:15])
+
+
+@contextlib.contextmanager
+def signal_pipe(numbers: Collection[signal.Signals]) -> Iterator[int]:
+    """A non-blocking descriptor from which the numbers of these signals are read, one byte each, as they arrive."""
+    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    before = {number: signal.signal(number, lambda *_: None) for number in numbers}
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    try:
+        yield reader
+    finally:
+        signal.set_wakeup_fd(-1)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(reader)
+        os.close(writer)
+
+
+def send(pids: Iterable[int], number: signal.Signals) -> None:
+    """Send a signal to each that still is there."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def below(root: int, spared: Collection[int] = ()) -> dict[int, str]:

@@ -20,7 +20,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn
@@ -29,7 +29,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: its threads 
 
 from guiagent import xserver
 from guiagent.kept import RESTART_DELAYS, Part
-from guiagent.processes import Watch, adopt_orphans, below, set_name
+from guiagent.processes import Watch, adopt_orphans, below, send, set_name, signal_pipe
 from guiagent.xserver import write_authority
 from guiproto.errors import MachineCannot
 
@@ -110,7 +110,9 @@ class Session:
 
     def run(self) -> int:
         """Live; return the command's exit status, 1 if the AppVM could not go on."""
-        with _signals() as signals:
+        with signal_pipe((*_ENDING, signal.SIGCHLD)) as signals:
+            # Blocked when an AppVM is started, so that none is lost before there is a handler.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
             self._poll.register(signals, select.POLLIN)
             if self._leash is not None:
                 self._poll.register(self._leash, 0)  # POLLHUP is always reported
@@ -271,7 +273,7 @@ class Session:
 
     def _clear(self, stage: int) -> None:
         self._clearing = _Clearing(stage, time.monotonic() + _GRACE_SECONDS)
-        _signal(self._below(stage), signal.SIGTERM)
+        send(self._below(stage), signal.SIGTERM)
 
     def _below(self, stage: int) -> dict[int, str]:
         """Everything that has to be gone when that stage of clearing is done."""
@@ -295,7 +297,7 @@ class Session:
             remaining = self._below(self._clearing.stage)
             if remaining and time.monotonic() >= self._clearing.deadline:
                 self._clearing.forced = True
-                _signal(remaining, signal.SIGKILL)
+                send(remaining, signal.SIGKILL)
             if remaining:
                 if self._watch.only(remaining):
                     return False
@@ -323,29 +325,6 @@ class Session:
             moments.append(now - self._server.age + _SERVER_SECONDS)
         known = [moment for moment in moments if moment is not None]
         return max(0.0, min(known) - now) * 1000 if known else None
-
-
-def _signal(pids: Iterable[int], number: signal.Signals) -> None:
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[int]:
-    """Signals as bytes in a pipe. SIGTERM is blocked when an AppVM is started, and comes through from here on."""
-    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    before = {number: signal.signal(number, lambda *_: None) for number in (*_ENDING, signal.SIGCHLD)}
-    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
-    try:
-        yield reader
-    finally:
-        signal.set_wakeup_fd(-1)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        os.close(reader)
-        os.close(writer)
 
 
 def _load_agent() -> Agent:

@@ -2,9 +2,10 @@
 
 import os
 import select
+import signal
 import subprocess
 
-from guiagent.processes import Watch, below
+from guiagent.processes import Watch, below, send, signal_pipe
 from tests.xserver import wait_until
 
 
@@ -49,3 +50,19 @@ def test_wakes_when_one_of_them_ends() -> None:
     assert not watch.only([first.pid, second.pid])
     assert watch.only([])
     assert not poll.poll(0)
+
+
+def test_signals_arrive_as_bytes_and_only_meanwhile() -> None:
+    before = signal.getsignal(signal.SIGUSR1)
+    with signal_pipe((signal.SIGUSR1, signal.SIGUSR2)) as fd:
+        os.kill(os.getpid(), signal.SIGUSR2)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert sorted(os.read(fd, 64)) == [signal.SIGUSR1, signal.SIGUSR2]
+    assert signal.getsignal(signal.SIGUSR1) == before
+
+
+def test_a_signal_for_the_gone_is_no_error() -> None:
+    with subprocess.Popen(["true"]) as gone, subprocess.Popen(["sleep", "1000"]) as there:
+        gone.wait()
+        send((gone.pid, there.pid), signal.SIGKILL)
+        assert there.wait(20) == -signal.SIGKILL
