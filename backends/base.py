@@ -229,6 +229,9 @@ class DomainDriver(ABC):
     def stop(self, name: str, timeout: float = 5.0) -> None:
         """Ask it to end, and end it by force after `timeout` seconds. Unknown or stopped names are no error."""
 
+    def terminate(self, name: str) -> None:  # noqa: B027 - optional: `stop` asks as well
+        """Ask it to end, and return at once; `events()` says when it has. A later `stop` waits and then forces."""
+
     @abstractmethod
     def list(self) -> Sequence[Domain]:
         """Every domain it knows, those included that an earlier instance of the driver started and that still run."""

@@ -6,9 +6,9 @@ from typing import Final
 
 from guiproto.errors import MachineCannot
 
-RESTART_DELAYS: Final = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0)
+RESTART_DELAYS: Final = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, *(2.0,) * 12)
 """Seconds before each restart of what died quickly, in a row; there is no restart after the last."""
-_HEALTHY_SECONDS: Final = 10.0
+_HEALTHY_SECONDS: Final = 1.0
 """What lived this long did not die quickly."""
 
 

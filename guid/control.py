@@ -154,6 +154,10 @@ def _lock(path: Path) -> int:
         os.close(lock)
 
 
+class HungUp(MachineCannot):
+    """The instance ended before it answered."""
+
+
 class Client:
     """A blocking connection to one instance, for commands."""
 
@@ -180,11 +184,15 @@ class Client:
         self.close()
 
     def request(self, op: str, **arguments: Any) -> Message:
-        """Send a request and return its answer. Raises MachineCannot with the instance's own words if it refused."""
-        self._socket.sendall(json.dumps({"op": op, **arguments}).encode() + b"\n")
+        """Send a request and return its answer.
+
+        Raises MachineCannot with the instance's own words if it refused, HungUp if it is gone.
+        """
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._socket.sendall(json.dumps({"op": op, **arguments}).encode() + b"\n")
         answer = self.next()
         if answer is None:
-            raise MachineCannot("the daemon ended before it answered", "see its log")
+            raise HungUp("the daemon ended before it answered", "see its log")
         if not answer.get("ok"):
             raise MachineCannot(str(answer.get("error", "refused without a reason")))
         return answer

@@ -26,6 +26,8 @@ from guiproto.errors import MachineCannot
 
 _BACKOFF_FIRST: Final = 0.25
 _BACKOFF_MAX: Final = 30.0
+_STOP_SECONDS: Final = 5.0
+"""How long an AppVM may take to end when it is asked to."""
 _ANSWER_SECONDS: Final = 5.0
 _HEALTHY_AFTER: Final = 60.0
 """After so many seconds without trouble, the next one counts as the first again."""
@@ -44,6 +46,8 @@ class _Vm:
     backoff: float = 0.0
     restart_at: float | None = None
     restarts: int = 0
+    last_words: Message = field(default_factory=dict)
+    """What the worker said of its end."""
     followers: list[LineSocket] = field(default_factory=list)
     kept: bool = False
     """Goes on without followers."""
@@ -57,6 +61,17 @@ class _Query:
     waiting: set[str]
     rows: list[dict[str, Any]]
     deadline: float
+
+
+@dataclass(eq=False, slots=True)
+class _Stop:
+    """A `stop` request that waits for VMs to end."""
+
+    client: LineSocket
+    names: list[str]
+    waiting: set[str]
+    everything: bool
+    """Whether the supervisor ends with them."""
 
 
 class Supervisor:
@@ -80,6 +95,7 @@ class Supervisor:
         self._clients: dict[int, LineSocket] = {}
         self._queries: dict[int, _Query] = {}
         self._query_ids = 0
+        self._stops: list[_Stop] = []
         self._poll = select.epoll()
         self._stopping = False
         self._idle_since: float | None = clock()
@@ -130,7 +146,7 @@ class Supervisor:
         vm = self._vms.get(name)
         if vm is None:
             raise MachineCannot(f"no VM {name!r} here", "see `guid ps`")
-        self._remove(vm, "stopped", "stopped on request", None)
+        self._end(vm, "stopped on request")
 
     def rows(self) -> list[dict[str, Any]]:
         """What `guid ps` shows."""
@@ -215,7 +231,6 @@ class Supervisor:
     def _worker_spoke(self, vm: _Vm, *, ended: bool) -> None:
         child = vm.child
         assert child is not None
-        last: Message = {}
         for message in child.line.receive():
             event = message.get("event")
             if event == "log":
@@ -231,14 +246,15 @@ class Supervisor:
             elif event == "windows":
                 self._query_answered(vm.spec.name, message)
             elif event == "ended":
-                last = message
-        if ended or child.line.closed:
-            self._worker_ended(vm, last)
+                vm.last_words = message
+        if ended:
+            self._worker_ended(vm)
+        elif child.line.closed:
+            self._poll.unregister(child.line.fileno())  # it is about to end; its pidfd will tell
 
-    def _worker_ended(self, vm: _Vm, last: Message) -> None:
-        child = vm.child
-        assert child is not None
+    def _worker_ended(self, vm: _Vm) -> None:
         killed = self._drop_child(vm)
+        last, vm.last_words = vm.last_words, {}
         kind = last.get("kind", "died")
         reason = str(last.get("reason", "its worker was killed" if killed else "its worker failed"))
         if kind == "machine" and vm.restarts == 0 and vm.state == "starting" and vm.domain is None:
@@ -262,9 +278,11 @@ class Supervisor:
         self._poll.unregister(child.pidfd)
         with contextlib.suppress(OSError, ValueError):
             self._poll.unregister(child.line.fileno())
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(child.pid, signal.SIGTERM)
         child.line.close()
+        # It is our child and not reaped yet, so the number is its own. KILL, because an X server that hangs would keep
+        # a worker from hearing anything else; the X server removes what belonged to it.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child.pid, signal.SIGKILL)
         _, status = os.waitpid(child.pid, 0)
         os.close(child.pidfd)
         for number, query in list(self._queries.items()):
@@ -283,8 +301,27 @@ class Supervisor:
                 continue
             vm.domain = domain
             if domain.state is DomainState.STOPPED:
-                reason = domain.reason or "the VM ended"
-                self._remove(vm, "ended", reason, domain.exit_status)
+                if vm.state == "stopping":
+                    self._remove(vm, "stopped", vm.reason, None)
+                else:
+                    self._remove(vm, "ended", domain.reason or "the VM ended", domain.exit_status)
+
+    def _end(self, vm: _Vm, reason: str) -> None:
+        """Take the windows away and ask the VM to end; it is forgotten when it has, by force if it takes too long."""
+        if vm.domain is None or self._driver is None:
+            self._remove(vm, "stopped", reason, None)
+        elif vm.state != "stopping":
+            name = vm.spec.name
+            self._drop_child(vm)
+            vm.restart_at = None
+            vm.reason = reason
+            self._set_state(vm, "stopping")
+            self._driver.terminate(name)
+            self.at(self._clock() + _STOP_SECONDS, lambda: self._force(vm))
+
+    def _force(self, vm: _Vm) -> None:
+        if self._vms.get(vm.spec.name) is vm:
+            self._remove(vm, "stopped", vm.reason, None)
 
     def _remove(self, vm: _Vm, state: str, reason: str, status: int | None) -> None:
         """Forget the VM, after its windows and, if it is ours and still runs, the VM itself are gone."""
@@ -293,13 +330,16 @@ class Supervisor:
         self._drop_child(vm)
         if vm.domain is not None and self._driver is not None:
             if vm.domain.state is DomainState.RUNNING:
-                self._driver.stop(name)
+                self._driver.stop(name, 0.0 if vm.state == "stopping" else _STOP_SECONDS)
             self._saved.remove(name)
         vm.state, vm.reason = state, reason
         for follower in vm.followers:
             follower.send({"event": "ended", "vm": name, "state": state, "reason": reason, "status": status})
         self.on_state(name, state)
         log.info("%s: %s", name, reason)
+        for request in list(self._stops):
+            request.waiting.discard(name)
+            self._answer_stop(request)
 
     # --- the control socket ---
 
@@ -333,7 +373,7 @@ class Supervisor:
             if client in vm.followers:
                 vm.followers.remove(client)
                 if not vm.followers and not vm.kept:
-                    self._remove(vm, "stopped", "nobody follows it any more", None)
+                    self._end(vm, "nobody follows it any more")
 
     def _request(self, client: LineSocket, request: Message) -> None:
         match request.get("op"):
@@ -343,11 +383,11 @@ class Supervisor:
                 self._ask_windows(lambda rows, silent: client.send({"ok": True, "windows": rows, "silent": silent}))
             case "stop":
                 names = list(self._vms) if request.get("all") else [str(name) for name in request["names"]]
+                stop = _Stop(client, names, set(names), bool(request.get("all")))
+                self._stops.append(stop)
                 for name in names:
                     self.stop(name)
-                client.send({"ok": True, "stopped": names})
-                if request.get("all"):
-                    self._stopping = True
+                self._answer_stop(stop)
             case "run":
                 spec = VmSpec.from_json(request["vm"])
                 domain = DomainSpec(**request["domain"])
@@ -359,6 +399,12 @@ class Supervisor:
                 self._follow(client, request["name"])
             case other:
                 raise MachineCannot(f"unknown request {other!r}")
+
+    def _answer_stop(self, stop: _Stop) -> None:
+        if not stop.waiting and stop in self._stops:
+            self._stops.remove(stop)
+            stop.client.send({"ok": True, "stopped": stop.names})
+            self._stopping = self._stopping or stop.everything
 
     def _follow(self, client: LineSocket, name: str) -> None:
         vm = self._vms[name]
@@ -434,8 +480,11 @@ class Supervisor:
     def close(self) -> None:
         """End everything: workers, AppVMs that this supervisor started, sockets."""
         for vm in list(self._vms.values()):
-            with contextlib.suppress(MachineCannot):
-                self._remove(vm, "stopped", "the supervisor ends", None)
+            self._end(vm, "the supervisor ends")
+        for vm in list(self._vms.values()):
+            if vm.domain is not None and self._driver is not None:
+                self._driver.stop(vm.spec.name, _STOP_SECONDS)  # all have been asked, so they end side by side
+            self._remove(vm, "stopped", vm.reason, None)
         for client in list(self._clients.values()):
             client.close()
         if self._driver is not None:

@@ -23,8 +23,8 @@ class SyntheticAgent:
     """Speaks the protocol on a real vchan and shares real pages. Blocking; for benchmarks and tests only."""
 
     def __init__(self, backend: Backend, domid: int, gui_domid: int) -> None:
+        self._sharer = backend.sharer(domid, gui_domid)  # before anybody can connect and look for pages
         self._vchan = backend.server(domid, gui_domid, GUI_PORT)
-        self._sharer = backend.sharer(domid, gui_domid)
         self._connection = AgentConnection()
         self._poll = select.poll()
         self._poll.register(self._vchan.fileno(), select.POLLIN)

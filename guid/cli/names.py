@@ -1,9 +1,10 @@
 """Names and ids of VMs across all instances of this user."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
-from guid.control import instances
+from guid.control import HungUp, instances
 from guiproto.errors import MachineCannot
 
 
@@ -11,7 +12,7 @@ def served(runtime: Path) -> list[dict[str, Any]]:
     """A row of `guid ps` for every VM of every instance."""
     rows: list[dict[str, Any]] = []
     for client in instances(runtime):
-        with client:
+        with client, contextlib.suppress(HungUp):
             rows += client.request("ps")["vms"]
     return rows
 

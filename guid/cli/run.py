@@ -8,15 +8,17 @@ import re
 import signal
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from guid import daemon
 from guid.cli import options
 from guid.cli.names import free_domid, refuse_taken_name
-from guid.control import Client, Message
+from guid.control import Client, HungUp, Message
 from guid.labels import label
 from guid.runtime import runtime_dir
 from guiproto.errors import MachineCannot
+
+_ATTEMPTS: Final = 10
 
 _DESCRIPTION = """\
 Starts an AppVM with COMMAND in it and shows its windows until it ends. The AppVM is a sandbox: it has its own home,
@@ -113,9 +115,13 @@ def _find_again(client: Client, name: str) -> Client:
     """The supervisor is gone but our AppVM runs on: start another one, which takes it over."""
     client.close()
     print("guid: the supervisor is gone; starting another", file=sys.stderr)
-    client = daemon.connect(runtime_dir())
-    client.request("follow", name=name)
-    return client
+    for _ in range(_ATTEMPTS):
+        client = daemon.connect(runtime_dir())
+        with contextlib.suppress(HungUp):
+            client.request("follow", name=name)
+            return client
+        client.close()
+    raise MachineCannot("supervisors end as soon as they have started", "see supervisor.log")
 
 
 def _stop(name: str) -> int:

@@ -1,13 +1,14 @@
 """`guid windows`: every window of every VM."""
 
 import argparse
+import contextlib
 import json
 import sys
 from typing import Any
 
 from guid.cli import options
 from guid.cli.table import print_table
-from guid.control import instances
+from guid.control import HungUp, instances
 from guid.runtime import runtime_dir
 
 
@@ -29,7 +30,7 @@ def main(args: argparse.Namespace) -> int:
     rows: list[dict[str, Any]] = []
     silent: list[str] = []
     for client in instances(runtime_dir()):
-        with client:
+        with client, contextlib.suppress(HungUp):
             answer = client.request("windows")
             rows += answer["windows"]
             silent += answer["silent"]
