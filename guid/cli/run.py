@@ -40,7 +40,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     vm.add_argument(
         "--screen", type=_size, default=None, metavar="WxH", help="size of its screen (default: the desktop's)"
     )
-    vm.add_argument("--network", action="store_true", help="let it use the host's network")
+    vm.add_argument("--network", action="store_true", help="let it reach the network, but nothing on this machine")
     vm.add_argument(
         "--no-sandbox",
         action="store_true",

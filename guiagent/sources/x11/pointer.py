@@ -22,7 +22,7 @@ class Pointer:
         self._fake = fake
         screen: Any = connection.display.screen()
         self._root = int(screen.root.id)
-        self.screen: tuple[int, int] = (int(screen.width_in_pixels), int(screen.height_in_pixels))
+        self._screen: tuple[int, int] = (int(screen.width_in_pixels), int(screen.height_in_pixels))
         self._position: tuple[int, int] | None = None
         self._down: set[int] = set()
         self._hidden = False
@@ -30,6 +30,10 @@ class Pointer:
             0, 0, 1, 1, 0, X.CopyFromParent, X.InputOnly, X.CopyFromParent, override_redirect=True
         )
         self._stub = int(stub.id)
+
+    def resize(self, width: int, height: int) -> None:
+        """The guest's screen has another size."""
+        self._screen = width, height
 
     def move(self, x: int, y: int) -> None:
         """The pointer is there now, over one of our windows or dragging from one."""
@@ -63,7 +67,7 @@ class Pointer:
 
         The guest cannot do without a pointer, so it gets a window of one pixel to be over, at that very place.
         """
-        width, height = self.screen
+        width, height = self._screen
         x, y = max(0, min(x, width - 1)), max(0, min(y, height - 1))
         self._connection.send_raw(requests.configure_window(self._stub, x=x, y=y, stack_mode=X.Above), 1)
         self._connection.send_raw(requests.map_window(self._stub), 1)
