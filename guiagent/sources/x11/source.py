@@ -21,7 +21,7 @@ from guiagent.sources.x11.atoms import Atoms
 from guiagent.sources.x11.capture import Capture
 from guiagent.sources.x11.fences import NO_EXPOSURE, Fences
 from guiagent.sources.x11.seat import Seat
-from guiagent.sources.x11.tree import Tree
+from guiagent.sources.x11.tree import Top, Tree
 from guiagent.sources.x11.window_manager import WindowManager
 from guiproto.errors import MachineCannot
 from guiproto.messages import (
@@ -64,10 +64,12 @@ class X11Source(Source):
         atoms = Atoms(connection.display)
         self._fences = Fences(connection)
         self._capture = Capture(connection, self._fences, requests.Damage(found.damage.major), sharer, self._emit)
-        self._seat = Seat(connection, found, self._fences, self._emit)
+        self._tops: dict[int, Top] = {}
+        self._seat = Seat(connection, self._tops, found, self._fences, self._emit)
         self._manager = WindowManager(connection, atoms)
-        self._tree = Tree(connection, atoms, self._capture, self._manager, self._emit, self._seat.pointer.resize)
-        self._tops = self._tree.tops
+        self._tree = Tree(
+            connection, self._tops, atoms, self._capture, self._manager, self._emit, self._seat.pointer.resize
+        )
         self._raw: dict[int, Callable[[bytes], None]] = {
             found.damage.first_event: self._capture.damaged,
             NO_EXPOSURE: self._fences.passed,
