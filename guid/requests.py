@@ -1,0 +1,164 @@
+"""What clients of the control socket may ask, and who waits for what."""
+
+import contextlib
+import select
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from backends.base import DomainSpec
+from guid.control import LineSocket, Listener, Message
+from guid.spec import VmSpec
+from guid.vm import Vm
+from guid.window_queries import WindowQueries
+from guiproto.errors import MachineCannot
+
+
+@dataclass(eq=False, slots=True)
+class _Stop:
+    """A `stop` request that waits for VMs to end."""
+
+    client: LineSocket
+    names: list[str]
+    waiting: set[str]
+    everything: bool
+    """Whether the supervisor ends with them."""
+
+
+class Control(Protocol):
+    """What requests do to a supervisor."""
+
+    @property
+    def vms(self) -> Mapping[str, Vm]:
+        """Every VM by name."""
+
+    def start(self, spec: VmSpec, domain: DomainSpec, *, kept: bool = True) -> None:
+        """Start an AppVM."""
+
+    def end(self, vm: Vm, reason: str) -> None:
+        """Begin to end a VM."""
+
+    def shut_down(self) -> None:
+        """End the supervisor."""
+
+
+class Requests:
+    """The clients of `listener`, polled through `poll`."""
+
+    def __init__(self, listener: Listener, poll: select.epoll, control: Control, queries: WindowQueries) -> None:
+        self._listener = listener
+        self._poll = poll
+        self._control = control
+        self._queries = queries
+        self._clients: dict[int, LineSocket] = {}
+        self._stops: list[_Stop] = []
+        self._handlers: dict[str, Callable[[LineSocket, Message], None]] = {
+            "ps": self._ps,
+            "windows": self._windows,
+            "stop": self._stop,
+            "run": self._run,
+            "follow": self._follow,
+        }
+        poll.register(listener.fileno(), select.EPOLLIN)
+
+    def __bool__(self) -> bool:
+        """Whether anybody is connected."""
+        return bool(self._clients)
+
+    def ready(self, fd: int) -> bool:
+        """Serve a descriptor that polls ready; False if it is none of ours."""
+        if fd == self._listener.fileno():
+            self._accept()
+        elif fd in self._clients:
+            self._serve(fd, self._clients[fd])
+        else:
+            return False
+        return True
+
+    def ended(self, name: str) -> None:
+        """A VM is gone."""
+        for stop in list(self._stops):
+            stop.waiting.discard(name)
+            self._answer(stop)
+
+    def close(self) -> None:
+        """Hang up and stop listening."""
+        for client in self._clients.values():
+            client.close()
+        self._clients.clear()
+        self._listener.close()
+
+    def _accept(self) -> None:
+        client = self._listener.accept()
+        if client is not None:
+            self._clients[client.fileno()] = client
+            self._poll.register(client.fileno(), select.EPOLLIN)
+
+    def _serve(self, fd: int, client: LineSocket) -> None:
+        client.flush()
+        for request in client.receive():
+            try:
+                handler = self._handlers.get(str(request.get("op")))
+                if handler is None:
+                    raise MachineCannot(f"unknown request {request.get('op')!r}")
+                handler(client, request)
+            except MachineCannot as error:
+                client.send({"ok": False, "error": str(error)})
+            except (KeyError, TypeError, ValueError) as error:
+                client.send({"ok": False, "error": f"bad request: {error}"})
+        if client.closed:
+            self._hung_up(fd, client)
+        else:
+            self._poll.modify(fd, select.EPOLLIN | (select.EPOLLOUT if client.wants_write else 0))
+
+    def _hung_up(self, fd: int, client: LineSocket) -> None:
+        del self._clients[fd]
+        with contextlib.suppress(OSError, ValueError):
+            self._poll.unregister(fd)
+        client.close()
+        for vm in list(self._control.vms.values()):
+            if client in vm.followers:
+                vm.followers.remove(client)
+                if not vm.followers and not vm.kept:
+                    self._control.end(vm, "nobody follows it any more")
+
+    def _ps(self, client: LineSocket, request: Message) -> None:  # noqa: ARG002 - one signature for all
+        client.send({"ok": True, "vms": [vm.row() for vm in self._control.vms.values()]})
+
+    def _windows(self, client: LineSocket, request: Message) -> None:  # noqa: ARG002 - one signature for all
+        vms = self._control.vms.values()
+        self._queries.ask(vms, lambda rows, silent: client.send({"ok": True, "windows": rows, "silent": silent}))
+
+    def _stop(self, client: LineSocket, request: Message) -> None:
+        vms = self._control.vms
+        everything = bool(request.get("all"))
+        names = list(vms) if everything else [str(name) for name in request["names"]]
+        wanted = [self._vm(name) for name in names]
+        stop = _Stop(client, names, set(names), everything)
+        self._stops.append(stop)
+        for vm in wanted:
+            self._control.end(vm, "stopped on request")
+        self._answer(stop)
+
+    def _answer(self, stop: _Stop) -> None:
+        if not stop.waiting and stop in self._stops:
+            self._stops.remove(stop)
+            stop.client.send({"ok": True, "stopped": stop.names})
+            if stop.everything:
+                self._control.shut_down()
+
+    def _run(self, client: LineSocket, request: Message) -> None:
+        spec = VmSpec.from_json(request["vm"])
+        self._control.start(spec, DomainSpec(**request["domain"]), kept=bool(request.get("kept")))
+        self._follow(client, {"name": spec.name})
+
+    def _follow(self, client: LineSocket, request: Message) -> None:
+        vm = self._vm(str(request["name"]))
+        vm.followers.append(client)
+        client.send({"ok": True, **vm.row()})
+
+    def _vm(self, name: str) -> Vm:
+        vm = self._control.vms.get(name)
+        if vm is None:
+            raise MachineCannot(f"no VM {name!r} here", "see `guid ps`")
+        return vm
