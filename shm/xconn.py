@@ -198,7 +198,9 @@ class _Wire(Xlib.display._BaseDisplay):
             elif kind == _REPLY:
                 self.parse_request_response(-2)
             else:
-                self.parse_event_response(kind)
+                # Any program may send any bytes as an event of any code, also of one that python-xlib cannot parse.
+                with contextlib.suppress(Exception):
+                    self.parse_event_response(kind)
             self.recv_packet_len = 0
         del buffer[:at]
 

@@ -51,6 +51,21 @@ class TestErrors:
         assert issubclass(cls, Xlib.error.XError)
         assert cls(connection.display.display, bytes([0, code, 7, 0]) + bytes(28)).sequence_number == 7
 
+    def test_events_of_any_content_that_another_client_sends_are_survived(
+        self, server: XServer, connection: XConnection
+    ) -> None:
+        window = root_of(connection).create_window(0, 0, 10, 10, 0, 0)
+        connection.sync()
+        other = XConnection(server.display)
+        for code in range(2, 128):
+            for detail in (0, 8, 255):
+                body = bytes([code, detail]) + bytes([detail]) * 30
+                other.send_raw(struct.pack("=BBHII", 25, 0, 11, window.id, 0) + body, 1)
+        other.sync()
+        assert len(list(connection.events())) > 50
+        connection.sync()
+        other.close()
+
     def test_a_bad_value_is_reported_and_the_connection_goes_on(self, server: XServer) -> None:
         errors: list[Any] = []
         connection = XConnection(server.display, on_error=errors.append)

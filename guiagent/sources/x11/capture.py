@@ -40,8 +40,8 @@ _NOTIFY_ROW: Final = np.dtype(
         "itemsize": 32,
     }
 )
+_SHAPE_NOTIFY: Final = Struct("=xB2xI12xB11x")
 _BATCH: Final = 16 * _NOTIFY.size
-_SENT_BY_A_CLIENT: Final = 0x80
 
 _DEPTHS: Final = (24, 32)
 _RECTS_PER_FRAME: Final = 16
@@ -65,6 +65,8 @@ class Surface:
     depth: int
     damage: int
     buffer: SharedBuffer | None = None
+    shapes: int = 0
+    """Bit n is set while the window has a shape of SHAPE's kind n: a bounding shape, or one that clips."""
     announced: bool = False
     """A FrameReady has named the buffer: it is the core's to forget."""
     whole: bool = False
@@ -99,9 +101,9 @@ class Capture:
 
     # --- windows ---
 
-    def watch(self, window: int, depth: int) -> None:
-        """Have damage of a new window reported; nothing is captured yet."""
-        surface = Surface(window, depth, self._connection.new_id())
+    def watch(self, window: int, depth: int, shapes: int) -> None:
+        """Have damage of a new window reported; nothing is captured yet. `shapes`: as in `Surface`."""
+        surface = Surface(window, depth, self._connection.new_id(), shapes=shapes)
         self._surfaces[window] = surface
         self._connection.send_raw(self._damage.create(surface.damage, window), 1)
 
@@ -133,6 +135,17 @@ class Capture:
         surface.whole = True
         self._dirty[window] = None
 
+    def reshaped(self, events: bytes) -> None:
+        """ShapeNotify events arrived."""
+        for kind, window, shaped in _SHAPE_NOTIFY.iter_unpack(events):
+            surface = self._surfaces.get(window)
+            if surface is None:
+                continue
+            surface.shapes = surface.shapes & ~(1 << kind) | bool(shaped) << kind
+            if surface.buffer is not None:
+                surface.whole = True
+                self._dirty[window] = None
+
     def stop(self, window: int) -> None:
         """Capture it no more. A buffer that the core knows stays until it is forgotten."""
         surface = self._surfaces.get(window)
@@ -161,8 +174,6 @@ class Capture:
 
     def damaged(self, events: bytes) -> None:
         """DamageNotify events arrived."""
-        if events[0] & _SENT_BY_A_CLIENT:
-            return
         if len(events) >= _BATCH:
             self._damaged_batch(events)
             return
@@ -205,12 +216,17 @@ class Capture:
                 rects: list[Rect] = [(0, 0, buffer.width, buffer.height)]
             else:
                 rects = _merged(surface.pending, buffer)
-            surface.whole = False
-            surface.pending = []
             # Subtract first: what is drawn between the two requests is then copied and reported again, not missed.
             batch += self._damage.subtract(surface.damage)
-            batch += requests.copy_areas(window, buffer.pixmap, self._gc(surface.depth), rects)
+            gc = self._gc(surface.depth)
+            if surface.shapes and surface.whole:
+                # Copying leaves out what lies outside of the shape, and the memory may have been used before.
+                batch += requests.fill_rectangle(buffer.pixmap, gc, buffer.width, buffer.height)
+                count += 1
+            batch += requests.copy_areas(window, buffer.pixmap, gc, rects)
             count += 1 + len(rects)
+            surface.whole = False
+            surface.pending = []
             if rects:
                 frames.append((surface, buffer, rects))
         self._dirty.clear()
@@ -249,15 +265,18 @@ class Capture:
         self._shm.detach(region)
 
     def _free(self, buffer: SharedBuffer) -> None:
-        self._connection.send_raw(requests.free_pixmap(buffer.pixmap), 1)
-        self._connection.free_id(buffer.pixmap)
+        self._free_pixmap(buffer.pixmap)
         self._sharer.release(buffer.pages)
+
+    def _free_pixmap(self, pixmap: int) -> None:
+        self._connection.send_raw(requests.free_pixmap(pixmap), 1)
+        self._connection.free_id(pixmap)
 
     def _gc(self, depth: int) -> int:
         gc = self._gcs.get(depth)
         if gc is None:
             pixmap = self._root.create_pixmap(1, 1, depth)
-            gc = int(pixmap.create_gc(subwindow_mode=X.IncludeInferiors, graphics_exposures=False).id)
+            gc = int(pixmap.create_gc(subwindow_mode=X.IncludeInferiors, graphics_exposures=False, foreground=0).id)
             self._gcs[depth] = gc
         return gc
 
@@ -270,8 +289,7 @@ class Capture:
         self._connection.sync()
         if self._connection.errors != before:
             raise MachineCannot("the X server cannot draw into shared memory", "use Xvfb, or Xorg without acceleration")
-        self._connection.send_raw(requests.free_pixmap(pixmap), 1)
-        self._connection.free_id(pixmap)
+        self._free_pixmap(pixmap)
         self._sharer.release(pages)
 
 

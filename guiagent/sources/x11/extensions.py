@@ -9,6 +9,7 @@ from shm.xconn import XConnection
 _NEEDED: Final = {
     "composite": "Composite",
     "damage": "DAMAGE",
+    "shape": "SHAPE",
     "xfixes": "XFIXES",
     "xtest": "XTEST",
     "xkb": "XKEYBOARD",
@@ -29,6 +30,7 @@ class Extensions:
 
     composite: Extension
     damage: Extension
+    shape: Extension
     xfixes: Extension
     xtest: Extension
     xkb: Extension

@@ -37,10 +37,23 @@ class Pointer:
 
     def move(self, x: int, y: int) -> None:
         """The pointer is there now, over one of our windows or dragging from one."""
+        self._send(x, y)
         if self._hidden:
             self._hidden = False
             self._connection.send_raw(requests.unmap_window(self._stub), 1)
-        self._send(x, y)
+
+    def enter(self, window: int, x: int, y: int) -> None:
+        """The pointer is over this window now, which is therefore the topmost of those there.
+
+        The stub stays above it until the pointer has moved, or the pointer would enter the window where it left.
+        """
+        if self._hidden:
+            self._connection.send_raw(requests.configure_window(self._stub, stack_mode=X.Above), 1)
+            below = requests.configure_window(window, sibling=self._stub, stack_mode=X.Below)
+            self._connection.send_raw(below, 1)
+        else:
+            self._connection.send_raw(requests.configure_window(window, stack_mode=X.Above), 1)
+        self.move(x, y)
 
     def button(self, kind: int, button: int, x: int, y: int) -> None:
         """A button goes down or up there. Numbers that X does not know are ignored, and so are ups without a down."""

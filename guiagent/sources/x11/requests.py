@@ -19,6 +19,8 @@ _FAKE_INPUT: Final = Struct("=BBHBBxxII8xhh8x")
 _DAMAGE_CREATE: Final = Struct("=BBHIIB3x")
 _DAMAGE_SUBTRACT: Final = Struct("=BBHIII")
 _CURSOR_INPUT: Final = Struct("=BBHII")
+_FILL: Final = Struct("=BxHIIhhHH")
+_SHAPE_INPUT: Final = Struct("=BBHIB3x")
 _CLIENT_MESSAGE: Final = Struct("=BBHIIBBHII5I")
 
 _CHANGE_WINDOW_ATTRIBUTES: Final = 2
@@ -29,10 +31,12 @@ _SEND_EVENT: Final = 25
 _SET_INPUT_FOCUS: Final = 42
 _FREE_PIXMAP: Final = 54
 _COPY: Final = 62
+_POLY_FILL_RECTANGLE: Final = 70
 _KILL_CLIENT: Final = 113
 
 _CW_EVENT_MASK: Final = 1 << 11
-_CONFIG: Final = {"x": 1, "y": 2, "width": 4, "height": 8, "border_width": 16, "stack_mode": 64}
+_SIBLING: Final = 32
+_CONFIG: Final = {"x": 1, "y": 2, "width": 4, "height": 8, "border_width": 16, "sibling": 32, "stack_mode": 64}
 
 _DELTA_RECTANGLES: Final = 1
 
@@ -65,10 +69,10 @@ def select_events(window: int, mask: int) -> bytes:
 
 
 def configure_window(window: int, **values: int) -> bytes:
-    """ConfigureWindow of any of x, y, width, height, border_width, stack_mode (0 is Above)."""
+    """ConfigureWindow of any of x, y, width, height, border_width, sibling, stack_mode."""
     present = [(bit, values[name]) for name, bit in _CONFIG.items() if name in values]
     mask = sum(bit for bit, _ in present)
-    words = b"".join([_WORD.pack(value & 0xFFFF) for _, value in present])
+    words = b"".join([_WORD.pack(value & (0xFFFFFFFF if bit == _SIBLING else 0xFFFF)) for bit, value in present])
     return _CONFIGURE.pack(_CONFIGURE_WINDOW, 3 + len(present), window, mask) + words
 
 
@@ -80,6 +84,16 @@ def set_input_focus(window: int, revert_to: int = 0) -> bytes:
 def copy_areas(source: int, target: int, gc: int, rects: Sequence[Rect]) -> bytes:
     """One CopyArea per rectangle, each to its own place."""
     return b"".join([_COPY_AREA.pack(_COPY, 7, source, target, gc, x, y, x, y, w, h) for x, y, w, h in rects])
+
+
+def fill_rectangle(target: int, gc: int, width: int, height: int) -> bytes:
+    """PolyFillRectangle from the origin, with the GC's foreground."""
+    return _FILL.pack(_POLY_FILL_RECTANGLE, 5, target, gc, 0, 0, width, height)
+
+
+def select_shape_input(major: int, window: int) -> bytes:
+    """ShapeSelectInput: an event whenever the window's shape changes."""
+    return _SHAPE_INPUT.pack(major, 6, 3, window, True)
 
 
 def client_message(window: int, type_: int, *data: int) -> bytes:

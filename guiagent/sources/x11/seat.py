@@ -38,7 +38,6 @@ class Seat:
         fake = requests.FakeInput(found.xtest.major)
         self.keyboard = Keyboard(connection, found.xkb, fake)
         self.pointer = Pointer(connection, fake)
-        self._connection = connection
         self._tops = tops
         self._fences = fences
         self._emit = emit
@@ -65,9 +64,8 @@ class Seat:
         if message.detail == _NOTIFY_INFERIOR:
             return
         if message.kind == _ENTER:
-            # What is on top on the desktop must be on top here, or the click goes to another window.
-            self._connection.send_raw(requests.configure_window(top.id, stack_mode=X.Above), 1)
-            self.motion(top, message.x, message.y)
+            self._over(top.id)
+            self.pointer.enter(top.id, top.x + message.x, top.y + message.y)
         elif message.mode != _NOTIFY_GRAB:
             self.pointer.leave(top.x + message.x, top.y + message.y)
             self._under = 0

@@ -41,6 +41,7 @@ from shm.xconn import RawEvents, XConnection
 
 _CURSOR_NOTIFY: Final = 1
 _FOCUS_IN: Final = 9
+_SENT_BY_A_PROGRAM: Final = 0x80
 
 
 class X11Source(Source):
@@ -68,10 +69,11 @@ class X11Source(Source):
         self._seat = Seat(connection, self._tops, found, self._fences, self._emit)
         self._manager = WindowManager(connection, atoms)
         self._tree = Tree(
-            connection, self._tops, atoms, self._capture, self._manager, self._emit, self._seat.pointer.resize
+            connection, found, self._tops, atoms, self._capture, self._manager, self._emit, self._seat.pointer.resize
         )
         self._raw: dict[int, Callable[[bytes], None]] = {
             found.damage.first_event: self._capture.damaged,
+            found.shape.first_event: self._capture.reshaped,
             NO_EXPOSURE: self._fences.passed,
             found.xkb.first_event: self._seat.keyboard.notified,
             found.xfixes.first_event + _CURSOR_NOTIFY: self._seat.cursor_changed,
@@ -105,7 +107,8 @@ class X11Source(Source):
     def events(self) -> Sequence[SourceEvent]:
         for event in self._connection.events():
             if type(event) is RawEvents:
-                self._raw[event.code](event.data)
+                if not event.data[0] & _SENT_BY_A_PROGRAM:
+                    self._raw[event.code](event.data)
             else:
                 self._tree.handle(event)
         self._tree.refresh()

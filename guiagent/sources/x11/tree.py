@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import Xlib.error
 from Xlib import X
+from Xlib.ext import shape as shape_requests
 from Xlib.protocol import request as core_request
 
 from guiagent.core.source_events import (
@@ -24,6 +25,7 @@ from guiagent.core.source_events import (
 from guiagent.sources.x11 import requests
 from guiagent.sources.x11.atoms import Atoms
 from guiagent.sources.x11.capture import Capture
+from guiagent.sources.x11.extensions import Extensions
 from guiagent.sources.x11.properties import Hints, Properties
 from guiagent.sources.x11.window_manager import WindowManager
 from guiproto.messages import WindowFlag
@@ -52,6 +54,7 @@ class Tree:
     def __init__(
         self,
         connection: XConnection,
+        found: Extensions,
         tops: dict[int, Top],
         atoms: Atoms,
         capture: Capture,
@@ -59,10 +62,11 @@ class Tree:
         emit: Callable[[SourceEvent], None],
         on_screen: Callable[[int, int], None],
     ) -> None:
-        """`tops` is kept up to date for others to look into; `on_screen(width, height)` hears of the root's new size."""
+        """`tops` is kept up to date for others to look into; `on_screen(width, height)` hears of the root's size."""
         self.tops = tops
         self.properties = Properties(connection, atoms.__getitem__, self._hinted, self._states_set)
         self._connection = connection
+        self._shape_major = found.shape.major
         self._display: Any = connection.display
         self._root: Any = self._display.screen().root
         self._capture = capture
@@ -117,12 +121,17 @@ class Tree:
         if window in self.tops or self._is_ours(window):
             return
         self._connection.send_raw(requests.select_events(window, X.PropertyChangeMask), 1)
+        self._connection.send_raw(requests.select_shape_input(self._shape_major, window), 1)
         wire = self._display.display
         attributes: Any = core_request.GetWindowAttributes(display=wire, defer=True, window=window)
         geometry: Any = core_request.GetGeometry(display=wire, defer=True, drawable=window)
+        shape: Any = shape_requests.QueryExtents(
+            display=wire, defer=True, opcode=self._shape_major, destination_window=window
+        )
         try:
             attributes.reply()
             geometry.reply()
+            shape.reply()
         except Xlib.error.XError:
             return  # it was gone before we looked
         if attributes.win_class == X.InputOnly:
@@ -132,7 +141,7 @@ class Tree:
         override = bool(attributes.override_redirect)
         top = Top(window, geometry.x, geometry.y, geometry.width, geometry.height, override)
         self.tops[window] = top
-        self._capture.watch(window, geometry.depth)
+        self._capture.watch(window, geometry.depth, shape.bounding_shaped | shape.clip_shaped << 1)
         self._emit(Created(window, top.x, top.y, top.width, top.height, override))
         self.properties.all_changed(window)
         if attributes.map_state != X.IsUnmapped and not fresh:

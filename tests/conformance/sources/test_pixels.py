@@ -9,6 +9,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 from Xlib import X
+from Xlib.ext import shape
 
 from guiagent.core.source_events import Configured, FrameReady, Mapped
 from guiagent.sources.base import Source
@@ -66,6 +67,51 @@ def test_children_are_part_of_the_picture(guest: Guest, program: Program) -> Non
     program.sync()
     guest.wait_same(program, window)
     assert guest.canvas(window)[12, 52] == 0xABCDEF
+
+
+def test_a_border_that_comes_and_goes(guest: Guest, program: Program) -> None:
+    window = program.window(0, 0, 100, 100, background_pixel=0x00FF00)
+    window.map()
+    guest.wait_same(program, window)
+    window.configure(border_width=5)
+    program.sync()
+    guest.until(lambda: window.get_geometry().border_width == 0, "the border to go")
+    program.fill(window, 0xFF0000, 0, 0, 10, 10)
+    guest.wait_same(program, window)
+    assert guest.canvas(window)[5, 5] == 0xFF0000
+
+
+def test_shaped_windows_show_no_pixels_of_others(guest: Guest, program: Program) -> None:
+    secret = program.window(0, 0, 100, 100, background_pixel=0x5EC4E7)
+    secret.map()
+    guest.wait_same(program, secret)
+    secret.destroy()
+    program.sync()
+    guest.settle()
+    window = program.window(0, 0, 100, 100, background_pixel=0x00FF00)
+    window.shape_rectangles(shape.SO.Set, shape.SK.Bounding, 0, 0, 0, [{"x": 20, "y": 20, "width": 9, "height": 9}])
+    window.map()
+    guest.wait_same(program, window)
+    assert guest.canvas(window)[25, 25] == 0x00FF00
+    assert guest.canvas(window)[50, 50] == 0
+    assert not (guest.canvas(window) == 0x5EC4E7).any()
+
+
+def test_a_shape_that_changes(guest: Guest, program: Program) -> None:
+    window = program.window(0, 0, 100, 100, background_pixel=0x00FF00)
+    window.map()
+    guest.wait_same(program, window)
+    for x in (0, 30, 60):
+        part = {"x": x, "y": 10, "width": 40, "height": 40}
+        window.shape_rectangles(shape.SO.Set, shape.SK.Bounding, 0, 0, 0, [part])
+        guest.wait_same(program, window)
+        assert (guest.canvas(window)[10:50, x : x + 40] == 0x00FF00).all()
+        assert (guest.canvas(window) == 0x00FF00).sum() == 40 * 40
+    window.configure(width=150, height=120)
+    guest.wait_same(program, window)
+    window.shape_mask(shape.SO.Set, shape.SK.Bounding, 0, 0, X.NONE)
+    guest.wait_same(program, window)
+    assert (guest.canvas(window) == 0x00FF00).all()
 
 
 def test_windows_do_not_hide_each_other(guest: Guest, program: Program) -> None:

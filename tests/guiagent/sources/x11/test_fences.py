@@ -1,4 +1,4 @@
-"""Marks call back in order, once each, and only for the server's own answers."""
+"""Marks call back in order, once each."""
 
 from collections.abc import Iterator
 
@@ -30,13 +30,6 @@ def test_order(connection: XConnection, fences: Fences) -> None:
 
     wait_until(look, "three marks to be passed")
     assert called == [0, 1, 2]
-
-
-def test_events_that_a_program_made_up_do_not_count(fences: Fences) -> None:
-    called: list[int] = []
-    fences.mark(lambda: called.append(1))
-    fences.passed(bytes([NO_EXPOSURE | 0x80]) + bytes(31))
-    assert not called
 
 
 def test_more_answers_than_marks_do_no_harm(fences: Fences) -> None:

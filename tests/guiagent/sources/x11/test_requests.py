@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from Xlib import X
-from Xlib.ext import damage, xfixes, xtest
+from Xlib.ext import damage, shape, xfixes, xtest
 from Xlib.protocol import event, request
 
 from guiagent.sources.x11 import requests
@@ -46,8 +46,8 @@ WINDOW, OTHER, GC = 0x400007, 0x600001, 0x200003
             _theirs(request.ConfigureWindow, window=WINDOW, x=-5, y=70000 - 65536, width=3, height=4),
         ),
         (
-            requests.configure_window(WINDOW, stack_mode=X.Above, border_width=0),
-            _theirs(request.ConfigureWindow, window=WINDOW, stack_mode=X.Above, border_width=0),
+            requests.configure_window(WINDOW, stack_mode=X.Below, border_width=0, sibling=OTHER),
+            _theirs(request.ConfigureWindow, window=WINDOW, stack_mode=X.Below, border_width=0, sibling=OTHER),
         ),
         (
             requests.set_input_focus(WINDOW),
@@ -69,6 +69,17 @@ WINDOW, OTHER, GC = 0x400007, 0x600001, 0x200003
                 request.SendEvent, propagate=False, destination=WINDOW, event_mask=0,
                 event=event.ClientMessage(window=WINDOW, client_type=300, data=(32, [301, 0, 0, 0, 0])),
             ),
+        ),
+        (
+            requests.fill_rectangle(WINDOW, GC, 300, 200),
+            _theirs(
+                request.PolyFillRectangle, drawable=WINDOW, gc=GC,
+                rectangles=[{"x": 0, "y": 0, "width": 300, "height": 200}],
+            ),
+        ),
+        (
+            requests.select_shape_input(129, WINDOW),
+            _theirs(shape.SelectInput, opcode=129, destination_window=WINDOW, enable=True),
         ),
         (
             requests.Damage(140).create(OTHER, WINDOW),
@@ -103,7 +114,7 @@ WINDOW, OTHER, GC = 0x400007, 0x600001, 0x200003
             ),
         ),
     ],
-    ids=range(16),
+    ids=range(18),
 )  # fmt: skip
 def test_bytes(ours: bytes, theirs: bytes) -> None:
     assert ours == theirs

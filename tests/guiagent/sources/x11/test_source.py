@@ -1,6 +1,8 @@
 """What is particular about windows of an X server."""
 
+import random
 import select
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -65,6 +67,47 @@ def test_ends_that_a_program_made_up_are_not_believed(x_server: XServer, program
         window.destroy()
         program.sync()
         _until(source, Destroyed, window.id)
+
+
+def test_answers_that_a_program_made_up_are_not_believed(x_server: XServer, program: Program) -> None:
+    with _source(x_server) as source:
+        believed: list[bytes] = []
+        codes = list(source._raw)
+        source._raw = dict.fromkeys(codes, believed.append)
+        manager = program.root.get_full_property(program.atom("_NET_SUPPORTING_WM_CHECK"), Xatom.WINDOW).value[0]
+        for code in codes:
+            program.connection.send_raw(struct.pack("=BBHIIB31x", 25, 0, 11, manager, 0, code), 1)
+        marker = program.window(0, 0, 1, 1)
+        program.sync()
+        _until(source, Created, marker.id)
+        assert not believed
+
+
+def test_events_of_any_content_do_no_harm(x_server: XServer, program: Program) -> None:
+    dice = random.Random(5)
+    with _source(x_server) as source:
+        window = program.window(0, 0, 20, 20)
+        window.map()
+        program.sync()
+        _until(source, Mapped, window.id)
+        manager = program.root.get_full_property(program.atom("_NET_SUPPORTING_WM_CHECK"), Xatom.WINDOW).value[0]
+        kinds = [X.ClientMessage] * 20 + list(range(2, 128))
+        for number in range(4000):
+            body = bytearray(dice.randbytes(32))
+            body[0] = dice.choice(kinds)
+            body[1] = dice.choice([8, 16, 32, body[1]])
+            if number % 2:
+                body[4:8] = dice.choice([0, window.id, program.root.id]).to_bytes(4, "little")
+                body[8:12] = program.atom(dice.choice(["_NET_WM_STATE", "WM_CHANGE_STATE"])).to_bytes(4, "little")
+            to, mask = dice.choice([(program.root.id, X.SubstructureNotifyMask), (manager, 0)])
+            program.connection.send_raw(struct.pack("=BBHII", 25, 0, 11, to, mask) + body, 1)
+            if number % 100 == 0:
+                program.sync()
+                source.events()
+                source.flush()
+        marker = program.window(0, 0, 1, 1)
+        program.sync()
+        _until(source, Created, marker.id)
 
 
 def test_another_window_manager_is_left_in_place(x_server: XServer, program: Program) -> None:
