@@ -44,6 +44,20 @@ _FOCUS_IN: Final = 9
 _SENT_BY_A_PROGRAM: Final = 0x80
 
 
+class _EndIsTold:
+    """Whatever notices first that the X server is gone, it is MachineCannot that leaves. Costs next to nothing."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Xlib.error.ConnectionClosedError):
+            raise MachineCannot("the X server is gone", str(error)) from None
+
+
+_END_IS_TOLD: Final = _EndIsTold()
+
+
 class X11Source(Source):
     """All windows of one X server, which has no other agent and no compositing manager."""
 
@@ -52,7 +66,8 @@ class X11Source(Source):
         super().__init__()
         self._connection = XConnection(display)
         try:
-            self._set_up(sharer, keep_screen)
+            with _END_IS_TOLD:
+                self._set_up(sharer, keep_screen)
         except (MachineCannot, Xlib.error.XError):
             self._connection.close()
             raise
@@ -99,19 +114,24 @@ class X11Source(Source):
         # Nobody looks at this screen: blanking it would only put a window of the server's over everything.
         display.set_screen_saver(0, 0, X.DefaultBlanking, X.DefaultExposures)
 
+    def perform(self, operation: operations.Operation) -> None:
+        with _END_IS_TOLD:
+            super().perform(operation)
+
     # --- reports ---
 
     def fileno(self) -> int:
         return self._connection.fileno()
 
     def events(self) -> Sequence[SourceEvent]:
-        for event in self._connection.events():
-            if type(event) is RawEvents:
-                if not event.data[0] & _SENT_BY_A_PROGRAM:
-                    self._raw[event.code](event.data)
-            else:
-                self._tree.handle(event)
-        self._tree.refresh()
+        with _END_IS_TOLD:
+            for event in self._connection.events():
+                if type(event) is RawEvents:
+                    if not event.data[0] & _SENT_BY_A_PROGRAM:
+                        self._raw[event.code](event.data)
+                else:
+                    self._tree.handle(event)
+            self._tree.refresh()
         out, self._out = self._out, []
         return out
 
@@ -124,7 +144,8 @@ class X11Source(Source):
         self._held = held
 
     def stacking(self) -> Sequence[int]:
-        return self._tree.stacking()
+        with _END_IS_TOLD:
+            return self._tree.stacking()
 
     def close(self) -> None:
         self._capture.close()

@@ -20,6 +20,15 @@ def guest(request: pytest.FixtureRequest, guest_x: XServer) -> Iterator[Guest]:
         yield guest
 
 
+@pytest.fixture(params=["x11"])
+def own_guest(request: pytest.FixtureRequest) -> Iterator[tuple[Guest, Program]]:
+    """For tests that leave a server behind that is of no use to others."""
+    with XServer(400, 300) as server, Guest(request.param, server.display) as guest:
+        program = Program(server.display)
+        yield guest, program
+        program.close()
+
+
 @pytest.fixture
 def program(guest_x: XServer) -> Iterator[Program]:
     made = Program(guest_x.display)

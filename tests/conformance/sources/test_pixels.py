@@ -15,7 +15,7 @@ from guiagent.core.source_events import Configured, FrameReady, Mapped
 from guiagent.sources.base import Source
 from guiagent.sources.registry import load
 from guiproto.errors import MachineCannot
-from guiproto.messages import Configure
+from guiproto.messages import Close, Configure, Focus, KeyPress, WindowFlags
 from tests.conformance.sources.guest import Guest, Program
 from tests.guiagent.fakes import MemorySharer
 from tests.xserver import XServer
@@ -297,6 +297,35 @@ def test_the_end_of_the_display_server_is_told(own_server: XServer, name: str) -
         own_server.kill()
         with pytest.raises(MachineCannot, match="gone"):
             _watch(source)
+
+
+@pytest.mark.parametrize("name", ["x11"])
+@pytest.mark.parametrize("turns", [0, 1, 2, 3, 5, 8])
+def test_the_end_of_the_display_server_is_told_whatever_is_going_on(name: str, turns: int) -> None:
+    with XServer(300, 200) as server, closing(Program(server.display)) as program:
+        guest = Guest(name, server.display)
+        with closing(guest.source):
+            window = program.window(0, 0, 50, 50, background_pixel=1)
+            window.map()
+            program.sync()
+            for number in range(turns):
+                guest.turn(0.01)
+                window.set_wm_name(str(number))
+                program.window(0, 0, 9, 9).map()
+                program.fill(window, number, 0, 0, 50, 50)
+                program.sync()
+            server.kill()
+            with pytest.raises(MachineCannot, match="gone"):
+                _order_everything(guest, window.id)
+
+
+def _order_everything(guest: Guest, window: int) -> None:
+    while True:
+        guest.turn(0.01)
+        guest.perform(
+            Focus(window, 9, 0, 0), Close(window), WindowFlags(window, 1, 0), Configure(window, 1, 1, 9, 9, 0),
+            KeyPress(window, 2, 0, 0, 2, 38),
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["x11"])

@@ -1,10 +1,13 @@
 """A source reports the life of every window, and what programs say about theirs."""
 
+import random
+import struct
 from typing import Any
 
 import pytest
 from Xlib import X, Xatom, Xutil
 
+from guiagent.core.operations import ReleaseAll
 from guiagent.core.source_events import (
     Classified,
     Configured,
@@ -19,7 +22,7 @@ from guiagent.core.source_events import (
     TransientFor,
     Unmapped,
 )
-from guiproto.messages import Button, Close, Configure, Crossing, Focus, Map, WindowFlag, WindowFlags
+from guiproto.messages import SPECS, Button, Close, Configure, Crossing, Direction, Focus, Map, WindowFlag, WindowFlags
 from tests.conformance.sources.guest import Guest, Program, kinds
 
 FULLSCREEN, ATTENTION, MINIMIZE = WindowFlag.FULLSCREEN, WindowFlag.DEMANDS_ATTENTION, WindowFlag.MINIMIZE
@@ -368,3 +371,26 @@ def test_stacking_is_bottom_to_top(guest: Guest, program: Program) -> None:
     guest.wait_event(Mapped, third)
     order = [window for window in guest.source.stacking() if window in (first.id, second.id, third.id)]
     assert order == [second.id, third.id, first.id]
+
+
+def test_orders_of_any_content_do_no_harm(own_guest: tuple[Guest, Program]) -> None:
+    guest, program = own_guest
+    dice = random.Random(2)
+    words = [0, 1, 2, 3, 4, 5, 7, 8, 9, 10, 66, 255, 256, 32767, 32768, 65536, 2**31 - 1, 2**32 - 1]
+    orders = [spec for spec in SPECS.values() if Direction.TO_AGENT in spec.direction and spec.body]
+    windows = [program.window(0, 0, 50, 50, background_pixel=1) for _ in range(3)]
+    for window in windows:
+        window.set_wm_protocols([program.atom("WM_DELETE_WINDOW")])
+        window.map()
+    guest.wait_same(program, windows[0])
+    for _ in range(3000):
+        spec = dice.choice(orders)
+        assert spec.body is not None
+        body = b"".join(struct.pack("<I", dice.choice(words)) for _ in range(spec.body.size // 4))
+        message = spec.message._make((dice.choice(windows).id, *spec.body.unpack(body)))
+        for operation in guest.tracker.receive(message):
+            guest.perform(operation)
+    guest.perform(ReleaseAll())
+    last = program.window(0, 0, 30, 30, background_pixel=2)
+    last.map()
+    guest.wait_same(program, last)
