@@ -28,8 +28,9 @@ from guiproto.messages import Message, xconf_for
 # What is read before it is painted: more makes the display wait for us while there is something to show, less makes us
 # spend more on system calls than on messages.
 _READ_BYTES: Final = 8 * 1024
-# The same when the display has just caught up and will soon have nothing to do: the next batch must not take long.
-_READ_BYTES_AFTER_BUSY: Final = 1024
+# The same when the display has just caught up: four messages. More would take long while the display waits, and would
+# let an agent that sends as fast as it can burn a processor for frames that are never shown.
+_READ_BYTES_AFTER_BUSY: Final = 112
 _OUTPUT_LIMIT: Final = 10_000_000
 """Bytes waiting for an agent that does not read; the limit of the existing daemon."""
 
@@ -57,7 +58,7 @@ class Worker:
         self._poll = select.epoll()
         self._vchan: Vchan | None = None
         self._listening = False
-        self._was_busy = False
+        self._budget = _READ_BYTES
         self._link: _Link | None = None
         self._do: dict[type[Any], Callable[[Any], None]] = {
             do.SendToAgent: self._send_to_agent,
@@ -125,7 +126,7 @@ class Worker:
         if self._vchan is not None and listening is not self._listening:
             self._poll.modify(self._vchan.fileno(), select.EPOLLIN if listening else 0)
             self._listening = listening
-            self._was_busy = listening
+            self._budget = _READ_BYTES_AFTER_BUSY
 
     def _serve_vchan(self) -> None:
         vchan = self._vchan
@@ -135,10 +136,10 @@ class Worker:
             return
         if self._link is None:
             self._link = _Link(self._spec, self._backend)
-        data = vchan.read(_READ_BYTES_AFTER_BUSY if self._was_busy else _READ_BYTES)
+        data = vchan.read(self._budget)
         if data:
             self._receive(data)
-            self._was_busy = self._was_busy and len(data) == _READ_BYTES_AFTER_BUSY
+            self._budget = min(2 * self._budget, _READ_BYTES)
         elif vchan.state is VchanState.DISCONNECTED:
             self._supervisor.send({"event": "disconnected"})
             self._disconnect()

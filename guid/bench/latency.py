@@ -1,0 +1,210 @@
+"""How late a change is seen: from the instant it was scheduled to the event that tells of it on the other side.
+
+`draw`: a program in the AppVM draws, a client of the desktop's X server gets its XDamage event. `motion` and `key`: the
+desktop's pointer moves or a key goes down, a program in the AppVM gets the event. `native` is the same draw with the
+same two clients on one X server, and nothing of ours between them. The event is the X server's own, not photons.
+
+Single shots start when everything is at rest. In an open loop the times of all shots are fixed in advance, so a stall
+makes every shot that it delays late (no coordinated omission).
+"""
+
+import select
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from Xlib import X
+from Xlib.ext import damage, xtest
+
+from guid.bench.bed import DESK, Bed, windows_of
+from guid.bench.stats import Distribution
+from guid.process import Child
+from guid.xserver import Xvfb
+from guiproto.errors import MachineCannot
+from shm.xconn import RawEvents, XConnection
+
+SIZES: Final = {"64x64": (64, 64), "1600x900": (1600, 900)}
+_WINDOW: Final = (1700, 1000)
+_TIMEOUT: Final = 10.0
+_LOST_AFTER: Final = 1.0
+_KEYCODE: Final = 38
+
+Shot = Callable[[], None]
+
+
+@dataclass(slots=True)
+class Path:
+    """Something to do on one connection, and the event of another connection that shows it was done."""
+
+    name: str
+    fire: Shot
+    watcher: XConnection
+    code: int
+    then: Shot
+    """After the event: bring back the state before it."""
+
+
+class Watch:
+    """Waits for events of one code on a connection."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._poll = select.poll()
+        self._poll.register(path.watcher.fileno(), select.POLLIN)
+        path.watcher.raw_events = frozenset((path.code,))
+
+    def drain(self) -> None:
+        """Forget what has arrived."""
+        self._path.watcher.sync()
+        for _ in self._path.watcher.events():
+            pass
+
+    def wait(self, timeout: float) -> bool:
+        """Whether an event came in time."""
+        end = time.perf_counter() + timeout
+        while (left := end - time.perf_counter()) > 0:
+            self._poll.poll(left * 1000)
+            for event in self._path.watcher.events():
+                if isinstance(event, RawEvents):
+                    return True
+        return False
+
+
+def single_shots(path: Path, count: int) -> list[float]:
+    """Latencies in microseconds of `count` shots, each fired when the last one's effects are over."""
+    watch = Watch(path)
+    found = []
+    for _ in range(count):
+        watch.drain()
+        start = time.perf_counter()
+        path.fire()
+        if not watch.wait(_TIMEOUT):
+            raise MachineCannot(f"{path.name}: nothing was seen for {_TIMEOUT:g} s")
+        found.append((time.perf_counter() - start) * 1e6)
+        path.then()
+    return found
+
+
+def open_loop(path: Path, rate: float, count: int) -> tuple[list[float], int]:
+    """Latencies from the scheduled instants of `count` shots at `rate` per second, and how many were never seen."""
+    watch = Watch(path)
+    watch.drain()
+    found: list[float] = []
+    lost = 0
+    start = time.perf_counter() + 0.05
+    for number in range(count):
+        scheduled = start + number / rate
+        while (left := scheduled - time.perf_counter()) > 0:
+            time.sleep(left)
+        path.fire()
+        if watch.wait(_LOST_AFTER):
+            found.append((time.perf_counter() - scheduled) * 1e6)
+        else:
+            lost += 1
+        path.then()
+    return found, lost
+
+
+def distribution(samples: list[float]) -> dict[str, Any]:
+    """As `Distribution`, without the first tenth: that was the warm-up."""
+    return Distribution.of(samples[len(samples) // 10 :]).as_dict("us")
+
+
+@contextmanager
+def paths(bed: Bed) -> Iterator[dict[str, Path]]:
+    """All paths on one bed, with a real agent and a real worker between its two X servers."""
+    with Xvfb(*DESK) as plain, bed.guest() as (server, _agent), bed.worker() as child:
+        alone = XConnection(plain.display)
+        alone_window = _window(alone)
+        program = XConnection(server.display)
+        window = _window(program)
+        row = _wait_for_window(child)
+        desk = XConnection(bed.desk.display)
+        shown = desk.display.create_resource_object("window", row["local_id"])
+        inner = shown.query_tree().children[0]
+        watcher = XConnection(bed.desk.display)
+        found = {
+            **_draws("native", alone, alone_window, XConnection(plain.display), alone_window),
+            **_draws("draw", program, window, watcher, inner),
+        }
+        listener = XConnection(server.display)
+        target: Any = listener.display.create_resource_object("window", window.id)
+        target.change_attributes(event_mask=X.KeyPressMask | X.PointerMotionMask)
+        listener.sync()
+        shown.set_input_focus(X.RevertToPointerRoot, X.CurrentTime)
+        xtest.fake_input(desk.display, X.MotionNotify, x=row["x"] + 50, y=row["y"] + 50)
+        desk.sync()
+        time.sleep(0.5)
+        found["motion"] = _motion(desk, row, listener)
+        found["key"] = _key(desk, listener)
+        yield found
+
+
+def _window(program: XConnection) -> Any:
+    screen: Any = program.display.screen()
+    events = X.KeyPressMask | X.PointerMotionMask
+    window = screen.root.create_window(100, 100, *_WINDOW, 0, screen.root_depth, background_pixel=0, event_mask=events)
+    window.set_wm_name("latency")
+    window.map()
+    program.sync()
+    return window
+
+
+def _draws(name: str, program: XConnection, window: Any, watcher: XConnection, watched: Any) -> dict[str, Path]:
+    """One path for each size, of fills in changing colours."""
+    target = watcher.display.create_resource_object("window", watched.id)
+    watcher.display.damage_query_version()  # the server answers nothing else before
+    target.damage_create(damage.DamageReportRawRectangles)
+    code = int(watcher.display.extension_event.DamageNotify)
+    watcher.sync()
+    gcs = [window.create_gc(foreground=0x203040 * n) for n in (1, 2)]
+    made = {}
+    for label, (width, height) in SIZES.items():
+
+        def fire(width: int = width, height: int = height) -> None:
+            gcs.reverse()
+            window.fill_rectangle(gcs[0], 0, 0, width, height)
+            program.flush()
+
+        made[f"{name} {label}"] = Path(f"{name} {label}", fire, watcher, code, _nothing)
+    return made
+
+
+def _motion(desk: XConnection, row: dict[str, Any], listener: XConnection) -> Path:
+    offsets = [60, 61]
+
+    def fire() -> None:
+        offsets.reverse()
+        xtest.fake_input(desk.display, X.MotionNotify, x=row["x"] + offsets[0], y=row["y"] + 60)
+        desk.flush()
+
+    return Path("motion", fire, listener, X.MotionNotify, _nothing)
+
+
+def _key(desk: XConnection, listener: XConnection) -> Path:
+    def fire() -> None:
+        xtest.fake_input(desk.display, X.KeyPress, _KEYCODE)
+        desk.flush()
+
+    def release() -> None:
+        xtest.fake_input(desk.display, X.KeyRelease, _KEYCODE)
+        desk.sync()
+        time.sleep(0.002)
+
+    return Path("key", fire, listener, X.KeyPress, release)
+
+
+def _wait_for_window(child: Child) -> dict[str, Any]:
+    end = time.monotonic() + _TIMEOUT
+    while time.monotonic() < end:
+        for row in windows_of(child):
+            if row["title"] == "latency" and row["mapped"] and row["damage_rects"]:
+                return row
+        time.sleep(0.02)
+    raise MachineCannot("the window of the benchmark did not appear")
+
+
+def _nothing() -> None:
+    """Nothing to bring back."""
