@@ -37,13 +37,7 @@ LONGEST_PAUSE: Final = 30.0
 class Agent:
     """Runs one source for whatever daemon connects."""
 
-    def __init__(
-        self,
-        listen: Callable[[], Vchan],
-        source: Source,
-        publish: Callable[[], None],
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, listen: Callable[[], Vchan], source: Source, publish: Callable[[], None]) -> None:
         """`listen` opens a vchan's server end; `publish` makes shared pages reachable before references are sent.
 
         Raises MachineCannot when `listen` does, for example because another agent serves the same domains.
@@ -51,7 +45,6 @@ class Agent:
         self._listen = listen
         self._source = source
         self._publish = publish
-        self._clock = clock
         self._tracker = Tracker()
         self._epoll = select.epoll()
         self._wakers: dict[int, Callable[[], None]] = {}
@@ -194,7 +187,7 @@ class Agent:
         for operation in self._tracker.disconnected():
             self._source.perform(operation)
         if self._pause:
-            self._listen_at = self._clock() + self._pause
+            self._listen_at = time.monotonic() + self._pause
         else:
             self._open()
 
@@ -202,7 +195,7 @@ class Agent:
         """Seconds to sleep at most; listens again when it is time."""
         if self._vchan is not None:
             return None
-        left = self._listen_at - self._clock()
+        left = self._listen_at - time.monotonic()
         if left > 0:
             return left
         self._open()

@@ -63,14 +63,14 @@ def parser() -> argparse.ArgumentParser:
         help="draw the windows on this VM's own screen too, so that programs in it can take pictures of it; "
         "costs one more copy of everything drawn",
     )
-    top.add_argument("-v", "--verbose", action="count", default=0, help="say more; twice for everything")
+    top.add_argument("-v", "--verbose", action="store_true", help="say who comes and goes")
     return top
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run until SIGTERM or SIGINT. Exit status: 0 told to stop, 1 could not go on (the reason is printed), 2 usage."""
     args = parser().parse_args(argv)
-    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(args.verbose, 2)]
+    level = logging.INFO if args.verbose else logging.WARNING
     logging.basicConfig(level=level, format="guiagent: %(message)s", stream=sys.stderr)
     try:
         with _signals() as stop_fd:
