@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from struct import Struct
 from typing import Any, Final
 
 from Xlib import X
@@ -30,6 +31,10 @@ _WINDOW: Final = (1700, 1000)
 _TIMEOUT: Final = 10.0
 _LOST_AFTER: Final = 1.0
 _KEYCODE: Final = 38
+_POLY_FILL_RECTANGLE: Final = 70
+_FAKE_INPUT_MINOR: Final = 2
+_FILL: Final = Struct("=BxHIIhhHH")
+_FAKE_INPUT: Final = Struct("=BBHBBxxII8xhh8x")
 
 Shot = Callable[[], None]
 
@@ -159,38 +164,50 @@ def _draws(name: str, program: XConnection, window: Any, watcher: XConnection, w
     target.damage_create(damage.DamageReportRawRectangles)
     code = int(watcher.display.extension_event.DamageNotify)
     watcher.sync()
-    gcs = [window.create_gc(foreground=0x203040 * n) for n in (1, 2)]
+    gcs = [window.create_gc(foreground=0x203040 * n).id for n in (1, 2)]
     made = {}
     for label, (width, height) in SIZES.items():
 
         def fire(width: int = width, height: int = height) -> None:
             gcs.reverse()
-            window.fill_rectangle(gcs[0], 0, 0, width, height)
+            program.send_raw(_FILL.pack(_POLY_FILL_RECTANGLE, 5, window.id, gcs[0], 0, 0, width, height), 1)
             program.flush()
 
         made[f"{name} {label}"] = Path(f"{name} {label}", fire, watcher, code, _nothing)
     return made
 
 
+def _faker(desk: XConnection) -> Callable[..., None]:
+    """XTEST's FakeInput, packed here because python-xlib's takes as long as what is measured."""
+    major = int(desk.display.query_extension("XTEST").major_opcode)
+
+    def fake(kind: int, detail: int, x: int = 0, y: int = 0) -> None:
+        desk.send_raw(_FAKE_INPUT.pack(major, _FAKE_INPUT_MINOR, 9, kind, detail, 0, 0, x, y), 1)
+        desk.flush()
+
+    return fake
+
+
 def _motion(desk: XConnection, row: dict[str, Any], listener: XConnection) -> Path:
     offsets = [60, 61]
 
+    fake = _faker(desk)
+
     def fire() -> None:
         offsets.reverse()
-        xtest.fake_input(desk.display, X.MotionNotify, x=row["x"] + offsets[0], y=row["y"] + 60)
-        desk.flush()
+        fake(X.MotionNotify, 0, row["x"] + offsets[0], row["y"] + 60)
 
     return Path("motion", fire, listener, X.MotionNotify, _nothing)
 
 
 def _key(desk: XConnection, listener: XConnection) -> Path:
+    fake = _faker(desk)
+
     def fire() -> None:
-        xtest.fake_input(desk.display, X.KeyPress, _KEYCODE)
-        desk.flush()
+        fake(X.KeyPress, _KEYCODE)
 
     def release() -> None:
-        xtest.fake_input(desk.display, X.KeyRelease, _KEYCODE)
-        desk.sync()
+        fake(X.KeyRelease, _KEYCODE)
         time.sleep(0.002)
 
     return Path("key", fire, listener, X.KeyPress, release)

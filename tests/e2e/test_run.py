@@ -192,8 +192,12 @@ def _another(pid: int, name: str, before: int) -> bool:
 
 
 def _descendants(pid: int, name: str) -> list[int]:
-    found = []
-    for child in map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
+    found: list[int] = []
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return found  # it has just ended
+    for child in map(int, children):
         with contextlib.suppress(OSError):
             if Path(f"/proc/{child}/comm").read_text().strip() == name:
                 found.append(child)

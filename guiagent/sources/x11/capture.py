@@ -21,10 +21,10 @@ from backends.base import PageSharer, SharedPages
 from guiagent.core.buffers import Buffer
 from guiagent.core.source_events import FrameReady, Rect
 from guiagent.sources.x11 import requests
-from guiagent.sources.x11.fences import Fences
 from guiproto.errors import MachineCannot
 from guiproto.limits import BYTES_PER_PIXEL, MAX_WINDOW_HEIGHT, MAX_WINDOW_WIDTH, PAGE_SIZE
 from shm.damage import FEW, clip, clip_few, merge, merge_few
+from shm.fences import Fences
 from shm.region import Region
 from shm.xconn import XConnection
 from shm.xshm import ShmPath

@@ -10,12 +10,12 @@ from guiagent.core.source_events import CursorShown
 from guiagent.sources.x11 import requests
 from guiagent.sources.x11.cursors import CursorNames
 from guiagent.sources.x11.extensions import Extensions
-from guiagent.sources.x11.fences import Fences
 from guiagent.sources.x11.keyboard import Keyboard
 from guiagent.sources.x11.pointer import Pointer
 from guiagent.sources.x11.tree import Top
 from guiproto.limits import KEYMAP_BYTES
 from guiproto.messages import Button, Crossing
+from shm.fences import Fences
 from shm.xconn import XConnection
 
 _CURSOR_ATOM: Final = Struct("=16xI12x")

@@ -19,7 +19,6 @@ from guiagent.sources.base import Source
 from guiagent.sources.x11 import extensions, requests
 from guiagent.sources.x11.atoms import Atoms
 from guiagent.sources.x11.capture import Capture
-from guiagent.sources.x11.fences import NO_EXPOSURE, Fences
 from guiagent.sources.x11.seat import Seat
 from guiagent.sources.x11.tree import Top, Tree
 from guiagent.sources.x11.window_manager import WindowManager
@@ -37,6 +36,7 @@ from guiproto.messages import (
     WindowFlag,
     WindowFlags,
 )
+from shm.fences import NO_EXPOSURE, Fences
 from shm.xconn import RawEvents, XConnection
 
 _CURSOR_NOTIFY: Final = 1

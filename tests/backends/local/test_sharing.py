@@ -270,7 +270,7 @@ def test_a_plain_file_is_refused(sharer: LocalSharer, tmp_path: Path) -> None:
     with (tmp_path / "file").open("wb") as file:
         file.truncate(PAGE_SIZE)
         # A file on tmpfs, as /tmp often is, has seals, but none that would keep it from shrinking.
-        with pytest.raises(MachineCannot, match="not a memfd|may shrink"):
+        with pytest.raises(MachineCannot, match=r"not a memfd|may shrink"):
             sharer.adopt(file.fileno(), 0, PAGE_SIZE)
 
 

@@ -4,9 +4,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from guiagent.sources.x11.fences import NO_EXPOSURE, Fences
+from shm.fences import NO_EXPOSURE, Fences
 from shm.xconn import RawEvents, XConnection
-from tests.xserver import wait_until
+from tests.xserver import XServer, wait_until
+
+
+@pytest.fixture
+def connection() -> Iterator[XConnection]:
+    with XServer(100, 100) as server:
+        made = XConnection(server.display)
+        yield made
+        made.close()
 
 
 @pytest.fixture
