@@ -91,8 +91,7 @@ class Worker:
             self._poll.register(self._host.fileno(), select.EPOLLIN)
         self._connect()
         while not self._supervisor.closed:
-            timeout = self._timeout()
-            ready = {fd for fd, _ in self._poll.poll(timeout)}
+            ready = {fd for fd, _ in self._poll.poll(self._timeout())}
             if self._supervisor.fileno() in ready:
                 self._answer_supervisor()
             if self._host.fileno() in ready:
@@ -193,8 +192,13 @@ class Worker:
 
     def _tick(self) -> None:
         link = self._link
-        if link is not None and link.session is not None:
-            self._carry_out(link.session.tick(self._clock()))
+        if link is None or link.session is None:
+            return
+        deadline = link.session.deadline()
+        if deadline is not None:
+            now = self._clock()
+            if deadline <= now:
+                self._carry_out(link.session.tick(now))
 
     # --- commands ---
 

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 Rects = NDArray[np.int32]
 Rect = tuple[int, int, int, int]
+EitherRects = Rects | list[Rect]
+"""An array, or the list that is the cheaper form of a few."""
 
 FEW: Final = 8
 """Up to here plain Python is the faster way."""
@@ -30,6 +32,11 @@ EDGE: Final = 65535
 _SLACK: Final = 1.3
 _PAIRWISE: Final = 160
 _CELLS: Final = 16384
+
+
+def rows(rects: EitherRects) -> Sequence[Rect]:
+    """The rectangles as tuples of Python numbers, whichever form they have."""
+    return rects if isinstance(rects, list) else rects.tolist()
 
 
 def clip(rects: Rects, width: int, height: int) -> Rects:

@@ -11,10 +11,10 @@ from struct import Struct
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 from Xlib.protocol import rq
 
 from guiproto.errors import MachineCannot
+from shm.damage import EitherRects, rows
 from shm.region import Region
 from shm.xconn import XConnection
 
@@ -137,12 +137,12 @@ class ShmPath:
         segment: int,
         offset: int,
         size: tuple[int, int],
-        rects: NDArray[np.int32],
+        rects: EitherRects,
         shift: tuple[int, int] = (0, 0),
     ) -> None:
         """Queue one put per rectangle of an image of `size` that lies at `offset`; each goes to its own place + shift.
 
-        `rects`: i32 [n, 4], inside the image. The caller has checked that the image lies inside the segment.
+        `rects` lie inside the image. The caller has checked that the image lies inside the segment.
         """
         count = len(rects)
         width, height = size
@@ -154,10 +154,11 @@ class ShmPath:
                     major, _PUT_IMAGE, 10, drawable, gc, width, height, x, y, w, h, x + right, y + down,
                     depth, _Z_PIXMAP, 0, 0, segment, offset,
                 )
-                for x, y, w, h in rects.tolist()
+                for x, y, w, h in rows(rects)
             ]  # fmt: skip
             self._connection.send_raw(b"".join(puts), count)
             return
+        rects = np.asarray(rects)
         batch = np.zeros(count, _PUT)
         batch["major"], batch["minor"], batch["length"] = self._major, _PUT_IMAGE, 10
         batch["drawable"], batch["gc"], batch["segment"], batch["offset"] = drawable, gc, segment, offset

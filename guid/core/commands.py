@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from guid.core.trusted import CursorName, Geometry, SizeHints, StateFlags, Title, WindowClass, WindowId
 from guiproto.messages import Message
+from shm.damage import EitherRects
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +69,10 @@ class DetachBuffer:
 
 @dataclass(frozen=True, slots=True)
 class Paint:
-    """`rects`: i32 [n, 4], x, y, width, height, none empty, all inside the window's buffer."""
+    """`rects`: x, y, width, height each, none empty, all inside the window's buffer."""
 
     window: WindowId
-    rects: NDArray[np.int32]
+    rects: EitherRects
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,15 +75,13 @@ class Damage:
         """The window has nothing to paint any more."""
         self._pending.pop(window, None)
 
-    def take(self, window: WindowId, width: int, height: int) -> Rects:
+    def take(self, window: WindowId, width: int, height: int) -> damage.EitherRects:
         """What to paint of a buffer of width x height, and forget it. May be empty."""
         pending = self._pending.pop(window)
         if pending.held <= _SHORT:
             distinct = pending.few if pending.held == 1 and pending.few else pending.distinct()
             if len(distinct) <= damage.FEW:
-                few = damage.merge_few(damage.clip_few(distinct, width, height), self._limit)
-                # The usual case in half the time: a flat sequence needs no search for its shape.
-                return np.array(few[0] if len(few) == 1 else few, np.int32).reshape(-1, 4)
+                return damage.merge_few(damage.clip_few(distinct, width, height), self._limit)
         return damage.merge(damage.clip(pending.rects(), width, height), self._limit)
 
     def windows(self) -> Sequence[WindowId]:

@@ -9,9 +9,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from backends.base import MappedPages
 from guid.core.host_events import (
     ButtonEvent,
@@ -28,6 +25,7 @@ from guid.core.host_events import (
     StateEvent,
 )
 from guid.core.trusted import CursorName, Geometry, Label, SizeHints, StateFlags, Title, WindowClass, WindowId
+from shm.damage import EitherRects
 
 __all__ = [
     "ButtonEvent",
@@ -47,8 +45,8 @@ __all__ = [
     "StateEvent",
 ]
 
-Rects = NDArray[np.int32]
-"""Rectangles of a window's content: i32 [n, 4] as x, y, width, height, none empty, all inside its buffer."""
+Rects = EitherRects
+"""Rectangles of a window's content: i32 [n, 4] or a list, x, y, width, height each, none empty, inside its buffer."""
 
 
 class DisplayHost(ABC):

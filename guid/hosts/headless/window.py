@@ -14,6 +14,7 @@ from backends.base import MappedPages
 from guid.core.trusted import CursorName, Geometry, SizeHints, StateFlags, Title, WindowClass, WindowId
 from guid.hosts.base import Rects
 from guiproto.limits import BYTES_PER_PIXEL
+from shm.damage import rows
 
 _NO_FLAGS: Final = StateFlags(0)
 _RGB: Final = np.uint32(0x00FFFFFF)
@@ -98,7 +99,7 @@ class HeadlessWindow:
         buffer = self.buffer
         if buffer is None:
             return
-        for x, y, width, height in rects.tolist():
+        for x, y, width, height in rows(rects):
             right, bottom = min(x + width, self.geometry.width), min(y + height, self.geometry.height)
             if right > x and bottom > y:
                 self._painted[y:bottom, x:right] = buffer.read(x, y, right - x, bottom - y) | _PAINTED

@@ -11,6 +11,7 @@ from backends.base import MappedPages
 from guid.core.trusted import Geometry
 from guid.hosts.base import Rects
 from guiproto.limits import BYTES_PER_PIXEL, PAGE_SIZE
+from shm.damage import rows
 from shm.region import Region
 from shm.xshm import ShmPath
 
@@ -51,7 +52,7 @@ class ShadowBuffer(Buffer):
         )
 
     def refresh(self, rects: Rects) -> None:
-        for x, y, width, height in rects.tolist():
+        for x, y, width, height in rows(rects):
             part = np.s_[y : y + height, x : x + width]
             self._copy[part] = self._source[part]
 
@@ -93,7 +94,7 @@ class Buffers:
         return len(self._users)
 
 
-def clipped(rects: NDArray[np.int32], bounds: Geometry) -> Rects:
+def clipped(rects: NDArray[np.int32], bounds: Geometry) -> NDArray[np.int32]:
     """The parts of `rects` inside `bounds`, without the empty ones."""
     left = np.maximum(rects[:, 0], bounds.x)
     top = np.maximum(rects[:, 1], bounds.y)

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from guid.core.host_events import HostEvent
-from guid.hosts.base import Rects
 from guid.hosts.x11.window import HostWindow, WindowTable
 
 EXPOSE: Final = 12
@@ -47,7 +46,7 @@ class Exposures:
             if sum(map(len, parts)) > _MOST:
                 parts[:] = [_bounding_box(np.concatenate(parts))]
 
-    def take(self) -> Iterator[tuple[HostWindow, Rects]]:
+    def take(self) -> Iterator[tuple[HostWindow, NDArray[np.int32]]]:
         """What is to be repainted of each window that still exists."""
         exposed, self._exposed = self._exposed, {}
         for xid, parts in exposed.items():

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from struct import Struct
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
 from Xlib.protocol import request
 
 from backends.base import MappedPages
@@ -256,7 +258,7 @@ class X11Host(DisplayHost):
         if shown.visible and len(rects):
             self._put(shown, rects)
 
-    def _repaint(self, window: HostWindow, rects: Rects) -> None:
+    def _repaint(self, window: HostWindow, rects: NDArray[np.int32]) -> None:
         if window.buffer is not None:
             rects = clipped(rects, Geometry(0, 0, window.buffer.width, window.buffer.height))
             if len(rects):

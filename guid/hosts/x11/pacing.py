@@ -34,9 +34,8 @@ class Pacing:
 
     def add(self, rects: Rects) -> None:
         """These puts were queued."""
-        if len(rects) == 1:
-            _, _, width, height = rects[0].tolist()
-            pixels = width * height
+        if isinstance(rects, list):
+            pixels = sum(width * height for _, _, width, height in rects)
         else:
             pixels = int((rects[:, 2].astype("i8") * rects[:, 3]).sum())
         self._unmarked += pixels + _PIXELS_PER_RECT * len(rects)

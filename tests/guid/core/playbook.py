@@ -121,6 +121,8 @@ def spell(command: Command) -> str:
 def _spell(value: Any) -> str:
     if isinstance(value, np.ndarray):
         return str(value.tolist())
+    if isinstance(value, list):  # the other form of rectangles
+        return str([list(row) for row in value])
     if is_dataclass(value):
         return f"{type(value).__name__}({', '.join(_spell(getattr(value, f.name)) for f in fields(value))})"
     return repr(value)

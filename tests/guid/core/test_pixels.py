@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from guid.core.trusted import Geometry
 from guiproto.messages import Create, DamageBatch, ShmImage
+from shm.damage import rows
 from tests.guid.core.playbook import SMALL, Playbook, dump
 
 NUMBERS = st.one_of(st.integers(-3, 40), st.integers(-(2**31), 2**31 - 1))
@@ -30,7 +31,7 @@ def painted(book: Playbook) -> dict[int, NDArray[np.bool_]]:
     masks: dict[int, NDArray[np.bool_]] = {}
     for command in book.session.take_damage():
         mask = np.zeros((24, 32), np.bool_)
-        for x, y, width, height in command.rects.tolist():
+        for x, y, width, height in rows(command.rects):
             mask[y : y + height, x : x + width] = True
         assert command.window not in masks, "one command per window"
         masks[command.window] = mask

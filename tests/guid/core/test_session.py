@@ -736,11 +736,10 @@ def test_whatever_an_agent_says_is_carried_out_in_bounds_or_ends_the_session(
                 exists.remove(command.window)
             if isinstance(command, Paint):
                 row = book.window(command.window)
-                assert (command.rects[:, :2] >= 0).all()
-                assert (command.rects[:, 2:] > 0).all()
-                assert (
-                    command.rects[:, :2] + command.rects[:, 2:] <= (row["buffer_width"], row["buffer_height"])
-                ).all()
+                rects = np.array(command.rects)
+                assert (rects[:, :2] >= 0).all()
+                assert (rects[:, 2:] > 0).all()
+                assert (rects[:, :2] + rects[:, 2:] <= (row["buffer_width"], row["buffer_height"])).all()
             if isinstance(command, CreateWindow | ConfigureWindow):
                 place = command.geometry
                 assert 1 <= place.width <= 16384
