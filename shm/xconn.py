@@ -1,52 +1,18 @@
-"""An X connection that survives every X error, passes descriptors, and sends and receives in batches.
-
-python-xlib does the protocol; this module replaces the part of it that moves bytes. Reasons, in order of weight:
-
-- python-xlib 0.33 registers RandR's error classes over the core ones, so that any BadValue raises AttributeError out of
-  an unrelated call, or makes it spin. Here the table is repaired, and errors that nobody waits for go to a handler.
-- It cannot send a file descriptor, which MIT-SHM 1.2 needs. `send_raw` can.
-- Its `flush` may return with requests unsent, it builds its output by quadratic concatenation, and it makes a Python
-  object of every event. Events whose codes are in `raw_events` are delivered as their 32 bytes, in runs.
-
-One thread only: python-xlib's locks are not used.
-"""
+"""An X connection that survives every X error, passes descriptors, and sends and receives in batches."""
 
 import contextlib
-import importlib
 import os
 import select
-import socket
 from collections.abc import Callable, Iterator
-from struct import Struct
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
-import Xlib.display
 import Xlib.error
-import Xlib.ext
-import Xlib.protocol.event
-import Xlib.support.connect
 from Xlib.protocol import request as core_request
 
 from guiproto.errors import MachineCannot
+from shm.xwire import RawEvents, open_display
 
-# python-xlib imports these when it connects. A process that forks wants them before, in memory that is shared.
-_extensions: Any = Xlib.ext
-for _, _module in _extensions.__extensions__:
-    importlib.import_module(f"Xlib.ext.{_module}")
-
-_REPLY: Final = 1
-_GENERIC_EVENT: Final = 35
-_EVENT_BYTES: Final = 32
-_LENGTH: Final = Struct("=I")
-_RECEIVE_BYTES: Final = 256 * 1024
-_OUTPUT_SOFT_LIMIT: Final = 256 * 1024
-
-
-class RawEvents(NamedTuple):
-    """A run of events of one code, 32 bytes each, as the server sent them."""
-
-    code: int
-    data: bytes
+__all__ = ["Fence", "RawEvents", "XConnection"]
 
 
 class Fence(NamedTuple):
@@ -59,152 +25,6 @@ class Fence(NamedTuple):
         return self.request._data is not None or self.request._error is not None
 
 
-class _Wire(Xlib.display._BaseDisplay):
-    """python-xlib's display with its byte moving replaced; see the module docstring."""
-
-    def __init__(self, name: str | None) -> None:
-        self._out = bytearray()
-        self._in = bytearray()
-        self.raw_codes: frozenset[int] = frozenset()
-        self.sent = 0
-        self.on_read: Callable[[], None] = lambda: None
-        # python-xlib shares these tables among all displays, and one server's extension codes are not another's.
-        self.error_classes: dict[int, Any] = dict(Xlib.error.xerror_class)
-        self.event_classes: dict[int, Any] = dict(Xlib.protocol.event.event_class)
-        super().__init__(name)
-        # python-xlib's own list, under a type that admits both kinds of event.
-        self.queue: list[Any] = self.event_queue
-
-    def send_request(self, request: Any, wait_for_response: bool) -> None:
-        if self.socket_error:
-            raise self.socket_error
-        request._serial = self.request_serial
-        self._count(1)
-        self._out += request._binary
-        if wait_for_response:
-            self.sent_requests.append(request)
-        if len(self._out) > _OUTPUT_SOFT_LIMIT:
-            self.push()
-
-    def send_raw(self, data: bytes | bytearray | memoryview, requests: int, fds: tuple[int, ...] = ()) -> None:
-        if self.socket_error:
-            raise self.socket_error
-        if fds:
-            self.push()
-            self._wait(writing=True)
-            try:
-                sent = socket.send_fds(self.socket, [data], list(fds))
-            except OSError as error:
-                self._fail(str(error))
-            data = memoryview(data)[sent:]
-        self._count(requests)
-        self._out += data
-        if len(self._out) > _OUTPUT_SOFT_LIMIT:
-            self.push()
-
-    def _count(self, requests: int) -> None:
-        self.sent += requests
-        self.request_serial = (self.request_serial + requests) % 65536
-
-    def push(self) -> None:
-        """Send everything; while the server does not take it, receive, so that neither side waits for the other."""
-        out = self._out
-        while out:
-            try:
-                sent = self.socket.send(out, socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                self._wait(writing=True)
-                continue
-            except OSError as error:
-                self._fail(str(error))
-            del out[:sent]
-
-    def pull(self, *, block: bool) -> None:
-        """Receive and parse what is there, waiting for something if `block`."""
-        if block:
-            self._wait(writing=False)
-        self.on_read()
-        while True:
-            try:
-                data = self.socket.recv(_RECEIVE_BYTES, socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                break
-            except OSError as error:
-                self._fail(str(error))
-            if not data:
-                self._fail("server closed the connection")
-            self._in += data
-            if len(data) < _RECEIVE_BYTES:
-                break
-        self._parse()
-
-    def send_and_recv(
-        self,
-        flush: bool = False,  # noqa: ARG002 - the signature is python-xlib's; every call sends everything here
-        event: bool = False,
-        request: int | None = None,
-        recv: bool = False,
-    ) -> None:
-        """What python-xlib's own code calls to move bytes; `send_recv_lock` is held on entry and free on return."""
-        if request == -1:
-            super().send_and_recv(request=-1)
-            return
-        self.send_recv_lock.release()
-        self.push()
-        if event or request is not None:
-            self.pull(block=True)
-        elif recv:
-            self.pull(block=False)
-
-    def _wait(self, *, writing: bool) -> None:
-        poll = select.poll()
-        poll.register(self.socket, select.POLLIN | (select.POLLOUT if writing else 0))
-        while True:
-            ready = poll.poll()[0][1]
-            if writing and ready & select.POLLIN:
-                self.pull(block=False)
-            if not writing or ready & (select.POLLOUT | select.POLLERR | select.POLLHUP):
-                return
-
-    def _fail(self, why: str) -> NoReturn:
-        if not self.socket_error:
-            self.socket_error = Xlib.error.ConnectionClosedError(why)
-        raise self.socket_error
-
-    def _parse(self) -> None:
-        buffer = self._in
-        size = len(buffer)
-        at = 0
-        while size - at >= _EVENT_BYTES:
-            kind = buffer[at]
-            code = kind & 0x7F
-            end = at + _EVENT_BYTES
-            if kind == _REPLY or code == _GENERIC_EVENT:
-                end += 4 * _LENGTH.unpack_from(buffer, at + 4)[0]
-                if end > size:
-                    break
-            elif code in self.raw_codes:
-                while size - end >= _EVENT_BYTES and buffer[end] == kind:
-                    end += _EVENT_BYTES
-                self.queue.append(RawEvents(code, bytes(buffer[at:end])))
-                at = end
-                continue
-            # python-xlib's own parsers take one packet from the front of `data_recv`.
-            self.data_recv = bytes(buffer[at:end])
-            self.recv_packet_len = end - at
-            at = end
-            if kind == 0:
-                self.parse_error_response(-2)
-            elif kind == _REPLY:
-                self.parse_request_response(-2)
-            else:
-                # Any program may send any bytes as an event of any code, also of one that python-xlib cannot parse.
-                with contextlib.suppress(Exception):
-                    self.parse_event_response(kind)
-            self.recv_packet_len = 0
-        del buffer[:at]
-
-
 class XConnection:
     """`display` is a python-xlib Display for everything that is not on the frame path.
 
@@ -215,7 +35,7 @@ class XConnection:
         """Connect to the display `name` ($DISPLAY if None). Raises MachineCannot if that fails."""
         self.errors = 0
         self._on_error = on_error
-        self.display = _open(name)
+        self.display = open_display(name)
         self._wire: Any = self.display.display
         self._wire.set_error_handler(self._count_error)
         # A call that waits reads events off the socket, whose readiness is then lost: the eventfd stands in for it.
@@ -344,59 +164,3 @@ def _closed_means_machine_cannot() -> Iterator[None]:
         yield
     except Xlib.error.ConnectionClosedError as error:
         raise _gone(error) from None
-
-
-def _open(name: str | None) -> Any:
-    # Xlib.display.Display names its base display class in the middle of its constructor and offers no way in. Its
-    # connecting falls back to TCP, which cannot pass descriptors, and forgets sockets that it does not use.
-    module: Any = Xlib.display
-    connect: Any = Xlib.support.connect
-    originals = module._BaseDisplay, connect.get_socket
-    sockets: list[socket.socket] = []
-    display: Any = None
-
-    def get_socket(name: str, protocol: str | None, host: str, number: int) -> socket.socket:
-        if host not in ("", "unix") and protocol != "unix":
-            sockets.append(originals[1](name, protocol, host, number))
-        else:
-            sockets.append(_connect_locally(name, number))
-        return sockets[0]
-
-    module._BaseDisplay, connect.get_socket = _Wire, get_socket
-    try:
-        display = Xlib.display.Display(name)
-    except Xlib.error.DisplayNameError:
-        raise MachineCannot(
-            f"no X display {name or '(DISPLAY is not set)'}", "set DISPLAY or give --display :N"
-        ) from None
-    except (Xlib.error.DisplayError, Xlib.error.ConnectionClosedError, OSError) as error:
-        where = name or "of $DISPLAY"
-        raise MachineCannot(f"cannot connect to X display {where}: {error}", "is the X server running?") from None
-    finally:
-        module._BaseDisplay, connect.get_socket = originals
-        if display is None:
-            for unused in sockets:
-                unused.close()
-    wire: Any = display.display
-    wire.error_classes = {
-        code: cls if issubclass(cls, Xlib.error.XError) else Xlib.error.xerror_class.get(code, Xlib.error.XError)
-        for code, cls in wire.error_classes.items()
-    }
-    return display
-
-
-def _connect_locally(name: str, number: int) -> socket.socket:
-    error: OSError | None = None
-    for path in (f"/tmp/.X11-unix/X{number}", f"\0/tmp/.X11-unix/X{number}"):  # noqa: S108 - where X servers listen
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        try:
-            connection.connect(path)
-        except OSError as why:
-            error = error or why
-            connection.close()
-        else:
-            return connection
-    raise Xlib.error.DisplayConnectionError(name, str(error))
-
-
-__all__ = ["Fence", "RawEvents", "XConnection"]

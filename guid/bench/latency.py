@@ -112,9 +112,20 @@ def open_loop(path: Path, rate: float, count: int) -> tuple[list[float], int]:
     return found, lost
 
 
-def distribution(samples: list[float]) -> dict[str, Any]:
-    """As `Distribution`, without the first tenth: that was the warm-up."""
-    return Distribution.of(samples[len(samples) // 10 :]).as_dict("us")
+def shots(path: Path, count: int, rate: float | None) -> tuple[list[float], int]:
+    """`count` single shots, or an open loop if there is a rate; the first tenth of them is warm-up and left out."""
+    found, lost = (single_shots(path, count), 0) if rate is None else open_loop(path, rate, count)
+    return found[len(found) // 10 :], lost
+
+
+def summary(name: str, samples: dict[str, list[float]]) -> dict[str, Any]:
+    """Percentiles in microseconds, and the median as a multiple of the native draw of that size, else of the small."""
+    size = name.rpartition(" ")[2]
+    native = samples[f"native {size if size in SIZES else '64x64'}"]
+    found = Distribution.of(samples[name])
+    base = Distribution.of(native).p50
+    ratio = found.p50 / base if found.p50 is not None and base else None
+    return {**found.as_dict("us"), "ratio": ratio}
 
 
 @contextmanager

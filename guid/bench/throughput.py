@@ -46,7 +46,10 @@ def daemon_path(bed: Bed, workload: Workload, seconds: float, *, in_pairs: bool 
         cpu = {name: cpu_seconds(pid) - cpu[name] for name, pid in pids.items()}
         painted = _painted(child) - before
         copies = max(row["copies_per_frame"] or 0 for row in windows_of(child))
-        errors = sum(_pixel_errors(bed, agent, 1 + n, page, (width, height), child) for n, page in enumerate(pages))
+        errors = sum(
+            _pixel_errors(bed, agent, 1 + n, page, (width, height), child)
+            for n, page in reversed(list(enumerate(pages)))
+        )
         result = _result(workload, produced, painted, took, cpu, errors)
         return result | {"copies_per_frame": copies}
 
@@ -160,7 +163,7 @@ def _wait_for_display(bed: Bed) -> None:
 
 
 def _pixel_errors(bed: Bed, agent: SyntheticAgent, number: int, pages: Any, size: tuple[int, int], child: Child) -> int:
-    """Pixels inside the window that differ from the shared ones after one more frame of random content."""
+    """Pixels inside the window, which is the topmost one, that differ from the shared ones after one more frame of random content."""
     width, height = size
     shared = agent.pixels(pages, width, height)
     shared[:] = np.random.default_rng(number).integers(0, 1 << 24, (height, width), np.uint32)

@@ -5,7 +5,7 @@ import json
 import sys
 from typing import Any
 
-from guid.bench import cost, throughput
+from guid.bench import cost, latency, throughput
 from guid.bench.bed import DESK, DESK_4K, Bed
 from guid.bench.workloads import WORKLOADS
 from guid.cli import options
@@ -43,6 +43,21 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     load.add_argument("--repetitions", type=int, default=3, metavar="N", help="of each pair (default: %(default)s)")
     options.add_json(load)
     load.set_defaults(main=_throughput)
+
+    late = kinds.add_parser(
+        "latency", help="how late a change is seen on the other side",
+        description="A real agent and a real worker between two X servers: from a draw in the AppVM to the change on "
+        "the display, from the pointer or a key on the display to the event in the AppVM, and (native) the same draw "
+        "on one X server with nothing in between. Rounds take turns. Single shots start at rest; with --rate the "
+        "times are fixed in advance and lateness counts from them.",
+    )  # fmt: skip
+    late.add_argument(
+        "--shots", type=int, default=400, metavar="N", help="of each path and round (default: %(default)s)"
+    )
+    late.add_argument("--rounds", type=int, default=3, metavar="N", help="rounds (default: %(default)s)")
+    late.add_argument("--rate", type=float, metavar="HZ", help="open loop at this rate, such as 30, 60 or 120")
+    options.add_json(late)
+    late.set_defaults(main=_latency)
 
 
 def _tell(text: str) -> None:
@@ -82,6 +97,32 @@ def _throughput(args: argparse.Namespace) -> int:
                 f"{row['worker_cpu_us_per_message']:.2f}",
                 row["pixel_errors"],
             )
+            for row in rows
+        ],
+        empty="",
+    )
+    return 0
+
+
+def _latency(args: argparse.Namespace) -> int:
+    warm_up()
+    samples: dict[str, list[float]] = {}
+    lost: dict[str, int] = {}
+    with Bed() as bed, latency.paths(bed) as paths:
+        for number in range(args.rounds):
+            _tell(f"round {number + 1} of {args.rounds}")
+            for name, path in paths.items():
+                found, missed = latency.shots(path, args.shots, args.rate)
+                samples.setdefault(name, []).extend(found)
+                lost[name] = lost.get(name, 0) + missed
+    rows = [{"path": name, "lost": lost[name], **latency.summary(name, samples)} for name in samples]
+    if args.json:
+        print(json.dumps(rows, indent=2))
+        return 0
+    print_table(
+        ("PATH", "N", "P50 US", "P90 US", "P99 US", "LOST", "TIMES NATIVE"),
+        [
+            (row["path"], row["n"], *(_short(row[f"p{p}_us"]) for p in (50, 90, 99)), row["lost"], _short(row["ratio"]))
             for row in rows
         ],
         empty="",
