@@ -198,7 +198,7 @@ class Tracker:
             return (Forget(event.buffer),)
         freed: Iterable[Operation] = ()
         if window.buffer is not event.buffer:
-            freed = self._let_go(window)
+            freed = self._replace(window)
             window.buffer = event.buffer
         if self._minor is not None:
             window.damaged(event.buffer, list(event.rects))
@@ -218,11 +218,27 @@ class Tracker:
         window.capture_due = False
         return (Capture(window.id),)
 
+    def _replace(self, window: Window) -> Iterable[Operation]:
+        """Its buffer makes room for another one: the daemon paints from it until it acknowledges that."""
+        buffer = window.buffer
+        if buffer is None or buffer is not window.dumped or not self._acknowledges():
+            return self._let_go(window)
+        window.buffer = None
+        if not self._ledger.holds(window.id, buffer):
+            window.replaced.append(buffer)
+        return ()
+
     def _let_go(self, window: Window) -> Iterable[Operation]:
+        """It is hidden, gone, or unknown to any daemon: its buffers are free but for those that are being mapped."""
+        freed: list[Operation] = [Forget(buffer) for buffer in window.replaced]
+        window.replaced.clear()
         buffer, window.buffer = window.buffer, None
-        if buffer is None or self._ledger.holds(window.id, buffer):
-            return ()
-        return (Forget(buffer),)
+        if buffer is not None and not self._ledger.holds(window.id, buffer):
+            freed.append(Forget(buffer))
+        return freed
+
+    def _acknowledges(self) -> bool:
+        return self._minor is not None and self._minor >= limits.SINCE_DUMP_ACK
 
     # --- the connection ---
 
@@ -242,6 +258,8 @@ class Tracker:
         shown = {window.buffer for window in self.windows.values()}
         operations += [Forget(buffer) for buffer in self._ledger.clear() if buffer not in shown]
         for window in self.windows.values():
+            operations += [Forget(buffer) for buffer in window.replaced]
+            window.replaced.clear()
             window.unknown_to_daemon()
             if window.capture_due:
                 operations += self._capture(window)
@@ -293,8 +311,7 @@ class Tracker:
         before = window.dumped
         messages = window.messages(parent.id if parent is not None and parent.announced else 0)
         dumped = window.dumped
-        acknowledges = self._minor is not None and self._minor >= limits.SINCE_DUMP_ACK
-        if dumped is not None and dumped is not before and acknowledges:
+        if dumped is not None and dumped is not before and self._acknowledges():
             self._ledger.dumped(window.id, dumped)
         return messages
 
@@ -351,10 +368,14 @@ class Tracker:
             return ()
         operations: list[Operation] = []
         window = self.windows.get(number)
-        in_use = window is not None and window.buffer is buffer
-        if not in_use and not self._ledger.holds(number, buffer):
-            operations.append(Forget(buffer))
-        if window is not None and window.capture_due:
+        if window is None or not window.mapped:
+            return () if self._ledger.holds(number, buffer) else (Forget(buffer),)
+        # From now on the daemon shows this one, and none that it was told of before.
+        operations += [Forget(old) for old in window.replaced if old is not buffer]
+        window.replaced.clear()
+        if window.buffer is not buffer and not self._ledger.holds(number, buffer):
+            window.replaced.append(buffer)
+        if window.capture_due:
             operations += self._capture(window)
         return operations
 

@@ -74,6 +74,8 @@ class Window:
     cursor: int | None = None
     buffer: Buffer | None = None
     """What the source captures into, once its first frame is complete."""
+    replaced: list[Buffer] = field(default_factory=list)
+    """Buffers that it no longer is captured into, but that the daemon shows until it acknowledges a later one."""
     capture_due: bool = False
     """A new buffer is wanted as soon as the daemon has acknowledged an older one."""
 

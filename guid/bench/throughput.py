@@ -163,7 +163,7 @@ def _wait_for_display(bed: Bed) -> None:
 
 
 def _pixel_errors(bed: Bed, agent: SyntheticAgent, number: int, pages: Any, size: tuple[int, int], child: Child) -> int:
-    """Pixels inside the window, which is the topmost one, that differ from the shared ones after one more frame of random content."""
+    """Pixels inside the topmost window that differ from the shared ones after one more frame, of random content."""
     width, height = size
     shared = agent.pixels(pages, width, height)
     shared[:] = np.random.default_rng(number).integers(0, 1 << 24, (height, width), np.uint32)

@@ -60,6 +60,8 @@ class _Seen:
     title: str | None = None
     dump: Buffer | None = None
     painted: bool = False
+    shows: Buffer | None = None
+    """What it paints from: the last dump that it acknowledged."""
 
 
 class Conversation(RuleBasedStateMachine):
@@ -104,9 +106,11 @@ class Conversation(RuleBasedStateMachine):
             assert operation.buffer in self.alive, "a buffer is given back once"
             self.alive.discard(operation.buffer)
             assert all(operation.buffer is not buffer for _, buffer in self.to_acknowledge), "the daemon may read it"
-            for window in self.real.values():
+            for number, window in self.real.items():
                 if window.buffer is operation.buffer:
                     window.buffer = None
+                if window.mapped and number in self.seen:
+                    assert self.seen[number].shows is not operation.buffer, "the daemon still shows it"
         elif isinstance(operation, Capture):
             window = self.real[operation.window]
             assert window.mapped
@@ -216,7 +220,9 @@ class Conversation(RuleBasedStateMachine):
     @precondition(lambda self: self.to_acknowledge)
     @rule()
     def acknowledge(self) -> None:
-        number, _ = self.to_acknowledge.popleft()
+        number, buffer = self.to_acknowledge.popleft()
+        if number in self.seen and self.seen[number].shown:
+            self.seen[number].shows = buffer
         self.perform(self.tracker.receive(WindowDumpAck(number)))
 
     @rule(number=_IDS)
@@ -258,7 +264,7 @@ class Conversation(RuleBasedStateMachine):
                 window.shown = True
             case Unmap():
                 assert window.shown
-                window.shown, window.dump, window.painted = False, None, False
+                window.shown, window.dump, window.shows, window.painted = False, None, None, False
             case Configure():
                 window.x, window.width = message.x, message.width
                 self.to_answer.pop(number, None)
