@@ -37,6 +37,12 @@ class SyntheticAgent:
         self.send(self._connection.hello())
         self._until(lambda: bool(self.received[DaemonHello]), "the daemon's answer")
 
+    def share(self, length: int) -> SharedPages:
+        """Pages that the daemon can map."""
+        pages = self._sharer.allocate(length)
+        self._sharer.publish()
+        return pages
+
     def window(self, number: int, x: int, y: int, width: int, height: int) -> SharedPages:
         """Create, map and dump a window; returns its pages once the daemon has mapped them."""
         pages = self._sharer.allocate(width * height * BYTES_PER_PIXEL)

@@ -5,7 +5,7 @@ import json
 import sys
 from typing import Any
 
-from guid.bench import cost, latency, throughput
+from guid.bench import cost, latency, rates, throughput
 from guid.bench.bed import DESK, DESK_4K, Bed
 from guid.bench.workloads import WORKLOADS
 from guid.cli import options
@@ -43,6 +43,15 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     load.add_argument("--repetitions", type=int, default=3, metavar="N", help="of each pair (default: %(default)s)")
     options.add_json(load)
     load.set_defaults(main=_throughput)
+
+    traffic = kinds.add_parser(
+        "rates", help="buffers acknowledged and windows made per second",
+        description="A synthetic agent announces buffers, and makes and destroys windows, as fast as one real worker "
+        "takes them.",
+    )  # fmt: skip
+    traffic.add_argument("--count", type=int, default=2000, metavar="N", help="of each kind (default: %(default)s)")
+    options.add_json(traffic)
+    traffic.set_defaults(main=_rates)
 
     late = kinds.add_parser(
         "latency", help="how late a change is seen on the other side",
@@ -101,6 +110,21 @@ def _throughput(args: argparse.Namespace) -> int:
         ],
         empty="",
     )
+    return 0
+
+
+def _rates(args: argparse.Namespace) -> int:
+    warm_up()
+    with Bed() as bed:
+        rows = rates.rates(bed, args.count)
+    if args.json:
+        print(json.dumps(rows, indent=2))
+    else:
+        print_table(
+            ("WHAT", "PER SECOND", "WORKER CPU US"),
+            [(row["what"], f"{row['per_s']:.0f}", f"{row['worker_cpu_us']:.0f}") for row in rows],
+            empty="",
+        )
     return 0
 
 
