@@ -3,10 +3,12 @@
 import argparse
 import json
 import sys
+from functools import partial
 from typing import Any
 
 from guid.bench import cost, latency, rates, throughput
 from guid.bench.bed import DESK, DESK_4K, Bed
+from guid.bench.stats import Repeated, interleaved, ratio
 from guid.bench.workloads import WORKLOADS
 from guid.cli import options
 from guid.cli.table import print_table
@@ -85,13 +87,18 @@ def _cost(args: argparse.Namespace) -> int:
 def _throughput(args: argparse.Namespace) -> int:
     warm_up()
     rows: list[dict[str, Any]] = []
+    shares: list[tuple[str, Repeated]] = []
     for name in args.workload or list(WORKLOADS):
         workload = WORKLOADS[name]
         with Bed(DESK_4K if workload.size[0] > DESK[0] else DESK) as bed:
-            for repetition in range(args.repetitions):
-                _tell(f"{name}: {repetition + 1} of {args.repetitions}")
-                for path, run in (("raw", throughput.raw_path), ("daemon", throughput.daemon_path)):
-                    rows.append({"path": path, "repetition": repetition, **run(bed, workload, args.seconds)})
+            contenders = {
+                "raw": partial(throughput.raw_path, bed, workload, args.seconds),
+                "daemon": partial(throughput.daemon_path, bed, workload, args.seconds),
+            }
+            results = interleaved(contenders, args.repetitions, _tell)
+        rows += [{"path": path, **row} for path, runs in results.items() for row in runs]
+        frames = {path: [row["fps_painted"] for row in runs] for path, runs in results.items()}
+        shares.append((name, ratio(frames["daemon"], frames["raw"])))
     if args.json:
         print(json.dumps(rows, indent=2))
         return 0
@@ -108,6 +115,12 @@ def _throughput(args: argparse.Namespace) -> int:
             )
             for row in rows
         ],
+        empty="",
+    )
+    print()
+    print_table(
+        ("WORKLOAD", "FRAMES/S OF THE DAEMON OVER RAW", "RANGE"),
+        [(name, f"{share.median:.2f}", f"{share.low:.2f} to {share.high:.2f}") for name, share in shares],
         empty="",
     )
     return 0
