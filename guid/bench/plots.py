@@ -1,0 +1,73 @@
+"""Pictures that show every run and every sample, not only their middle. Needs matplotlib, which nothing else does."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from guid.bench.stats import Repeated
+from guiproto.errors import MachineCannot
+
+
+def ecdf(samples: Mapping[str, Sequence[float]], unit: str, title: str, path: Path) -> None:
+    """The share of samples at or below a value, one line per name, on a logarithmic axis.
+
+    Raises MachineCannot without matplotlib, or if the file cannot be written.
+    """
+    figure, axes = _figure(title, height=5.0)
+    for name, values in samples.items():
+        if len(values):
+            ordered = np.sort(np.asarray(values, float))
+            axes.step(ordered, np.arange(1, len(ordered) + 1) / len(ordered), where="post", label=name)
+    axes.set_xscale("log")
+    axes.set_xlabel(unit)
+    axes.set_ylabel("share of samples")
+    axes.grid(visible=True, which="both", alpha=0.3)
+    axes.legend(loc="lower right")
+    _save(figure, path)
+
+
+def intervals(figures: Mapping[str, Repeated], unit: str, title: str, path: Path, *, log: bool = False) -> None:
+    """Median (dot), range (line) and every repetition (tick) of one figure per name.
+
+    Raises MachineCannot as `ecdf` does.
+    """
+    figure, axes = _figure(title, height=1.5 + 0.4 * len(figures))
+    for row, (name, figure_) in enumerate(figures.items()):
+        axes.plot([figure_.low, figure_.high], [row, row], color="tab:blue", linewidth=2)
+        axes.plot(figure_.values, [row] * len(figure_.values), "|", color="tab:blue", markersize=10)
+        axes.plot([figure_.median], [row], "o", color="tab:blue")
+        axes.annotate(f"{figure_.median:.3g}", (figure_.median, row), xytext=(0, 7), textcoords="offset points")
+        axes.axhline(row, color="0.9", zorder=0, label=name)
+    axes.set_yticks(range(len(figures)), list(figures))
+    axes.invert_yaxis()
+    if log:
+        axes.set_xscale("log")
+    else:
+        axes.set_xlim(left=0)
+    axes.set_xlabel(unit)
+    _save(figure, path)
+
+
+def _figure(title: str, height: float) -> tuple[Any, Any]:
+    try:
+        import matplotlib
+    except ImportError:
+        raise MachineCannot(
+            "--plot needs matplotlib", "`make bench` installs it; so does pip install 'odyssey-gui[bench]'"
+        ) from None
+    matplotlib.use("Agg")
+    from matplotlib.figure import Figure
+
+    figure: Any = Figure(figsize=(9.0, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_title(title)
+    return figure, axes
+
+
+def _save(figure: Any, path: Path) -> None:
+    try:
+        figure.savefig(path, dpi=110, format="png")
+    except OSError as error:
+        raise MachineCannot(f"cannot write {path}: {error.strerror}", "give another file") from None

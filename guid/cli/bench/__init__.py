@@ -1,0 +1,17 @@
+"""`guid bench`: figures of this machine, with the commands that make them."""
+
+import argparse
+
+from guid.cli.bench import cost, latency, rates, throughput
+
+_DESCRIPTION = """\
+Measures this machine. Every benchmark runs on display servers of its own, ends by itself and leaves nothing behind.
+Compare figures of one run only: machines drift."""
+
+
+def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser("bench", help="measure frame throughput and latency", description=_DESCRIPTION)
+    kinds = parser.add_subparsers(title="benchmarks", metavar="BENCHMARK", required=True)
+    for kind in (throughput, latency, rates, cost):
+        kind.add_to(kinds)
