@@ -56,6 +56,7 @@ class Worker:
         self._supervisor = supervisor
         self._clock = clock
         self._poll = select.epoll()
+        self._wakers: dict[int, Callable[[], None]] = {}
         self._vchan: Vchan | None = None
         self._listening = False
         self._budget = _READ_BYTES
@@ -71,7 +72,7 @@ class Worker:
             do.ConfigureWindow: lambda c: host.configure(c.window, c.geometry),
             do.AttachBuffer: self._attach,
             do.DetachBuffer: self._detach,
-            do.Paint: lambda c: host.paint(c.window, c.rects),
+            do.Paint: lambda c: host.paint(*c),
             do.SetTitle: lambda c: host.set_title(c.window, c.title),
             do.SetClass: lambda c: host.set_class(c.window, c.name),
             do.SetHints: lambda c: host.set_hints(c.window, c.hints),
@@ -86,27 +87,27 @@ class Worker:
 
         Raises PeerMisbehaved when the agent broke a rule, MachineCannot when the display or the backend is gone.
         """
-        self._poll.register(self._supervisor.fileno(), select.EPOLLIN)
+        self._watch(self._supervisor.fileno(), self._answer_supervisor)
         if self._host.fileno() >= 0:
-            self._poll.register(self._host.fileno(), select.EPOLLIN)
+            self._watch(self._host.fileno(), self._serve_host)
         self._connect()
+        patience: float | None = None
         while not self._supervisor.closed:
-            ready = {fd for fd, _ in self._poll.poll(self._timeout())}
-            if self._supervisor.fileno() in ready:
-                self._answer_supervisor()
-            if self._host.fileno() in ready:
-                self._serve_host()
-            if self._vchan is not None and self._vchan.fileno() in ready:
-                self._serve_vchan()
-            self._tick()
+            for fd, _ in self._poll.poll(patience):
+                self._wakers[fd]()
             self._settle()
             self._listen(not self._host.busy)
+            patience = self._tick()
+
+    def _watch(self, fd: int, waker: Callable[[], None]) -> None:
+        self._poll.register(fd, select.EPOLLIN)
+        self._wakers[fd] = waker
 
     # --- the vchan ---
 
     def _connect(self) -> None:
         self._vchan = self._backend.client(self._spec.gui_domid, self._spec.domid, GUI_PORT)
-        self._poll.register(self._vchan.fileno(), select.EPOLLIN)
+        self._watch(self._vchan.fileno(), self._serve_vchan)
         self._listening = True
 
     def _disconnect(self) -> None:
@@ -116,6 +117,7 @@ class Worker:
             self._host.flush()
         if self._vchan is not None:
             self._poll.unregister(self._vchan.fileno())
+            del self._wakers[self._vchan.fileno()]
             self._vchan.close()
             self._vchan = None
             self._listening = False
@@ -130,33 +132,32 @@ class Worker:
     def _serve_vchan(self) -> None:
         vchan = self._vchan
         assert vchan is not None
-        state = vchan.update()
-        if state is VchanState.WAITING:
-            return
         if self._link is None:
+            if vchan.update() is VchanState.WAITING:
+                return
             self._link = _Link(self._spec, self._backend)
         data = vchan.read(self._budget)
         if data:
-            self._receive(data)
+            self._receive(self._link, data)
             self._budget = min(2 * self._budget, _READ_BYTES)
-        elif vchan.state is VchanState.DISCONNECTED:
+        elif vchan.update() is VchanState.DISCONNECTED and not vchan.data_ready():
             self._supervisor.send({"event": "disconnected"})
             self._disconnect()
             self._connect()
 
-    def _receive(self, data: bytes) -> None:
-        link = self._link
-        assert link is not None
-        link.connection.feed(data)
-        for event in link.connection.events():
-            if isinstance(event, AgentHello):
+    def _receive(self, link: "_Link", data: bytes) -> None:
+        connection = link.connection
+        connection.feed(data)
+        for event in connection.events():
+            if link.session is not None:
+                assert not isinstance(event, AgentHello)
+                self._carry_out(link.session.receive(event))
+            else:
+                assert isinstance(event, AgentHello)
                 screen = self._host.screen()
                 link.session = Session(self._config, screen)
-                link.out += link.connection.accept(xconf_for(screen.width, screen.height, screen.depth))
+                link.out += connection.accept(xconf_for(screen.width, screen.height, screen.depth))
                 self._supervisor.send({"event": "connected", "version": f"1.{event.minor}"})
-            else:
-                assert link.session is not None
-                self._carry_out(link.session.receive(event))
 
     def _write(self) -> None:
         link, vchan = self._link, self._vchan
@@ -185,26 +186,29 @@ class Worker:
         self._host.flush()
         self._write()
 
-    def _timeout(self) -> float | None:
-        link = self._link
-        deadline = link.session.deadline() if link is not None and link.session is not None else None
-        return None if deadline is None else max(0.0, deadline - self._clock())
-
-    def _tick(self) -> None:
+    def _tick(self) -> float | None:
+        """Tell the session the time if it asked for it; seconds until it wants to know again, None for never."""
         link = self._link
         if link is None or link.session is None:
-            return
+            return None
         deadline = link.session.deadline()
-        if deadline is not None:
-            now = self._clock()
-            if deadline <= now:
-                self._carry_out(link.session.tick(now))
+        if deadline is None:
+            return None
+        now = self._clock()
+        if deadline <= now:
+            self._carry_out(link.session.tick(now))
+            self._settle()
+            deadline = link.session.deadline()
+            if deadline is None:
+                return None
+        return max(0.0, deadline - now)
 
     # --- commands ---
 
     def _carry_out(self, commands: Iterable[do.Command]) -> None:
+        do_it = self._do
         for command in commands:
-            self._do[type(command)](command)
+            do_it[type(command)](command)
 
     def _send_to_agent(self, command: do.SendToAgent) -> None:
         assert self._link is not None

@@ -29,14 +29,19 @@ class Fences:
         self._mark = _COPY_AREA_REQUEST.pack(_COPY_AREA, 7, pixmap, pixmap, self._gc.id, 0, 0, 0, 0, 1, 1)
         self._waiting: deque[Callable[[], None]] = deque()
 
-    def mark(self, call: Callable[[], None]) -> None:
-        """Have `call` called by `passed` once everything queued so far has been executed."""
-        self._connection.send_raw(self._mark, 1)
+    def mark(self, call: Callable[[], None], data: bytes | bytearray = b"", requests: int = 0) -> None:
+        """Have `call` called by `passed` once everything queued so far, and then `data`, has been executed."""
+        self._connection.send_raw(data + self._mark, requests + 1)
         self._waiting.append(call)
 
     def passed(self, events: bytes) -> None:
         """NoExposure events arrived: call who waits for them. Events that another client made up do not count."""
         if events[0] != NO_EXPOSURE:
             return
-        for _ in range(min(len(events) // _EVENT_BYTES, len(self._waiting))):
-            self._waiting.popleft()()
+        waiting = self._waiting
+        if len(events) == _EVENT_BYTES:
+            if waiting:
+                waiting.popleft()()
+            return
+        for _ in range(min(len(events) // _EVENT_BYTES, len(waiting))):
+            waiting.popleft()()

@@ -3,13 +3,11 @@
 import contextlib
 import os
 import select
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
-import Xlib.error
 from Xlib.protocol import request as core_request
 
-from guiproto.errors import MachineCannot
 from shm.xwire import RawEvents, open_display
 
 __all__ = ["Fence", "RawEvents", "XConnection"]
@@ -25,10 +23,18 @@ class Fence(NamedTuple):
         return self.request._data is not None or self.request._error is not None
 
 
+class SendRaw(Protocol):
+    """Queues finished X requests, in order with those of python-xlib."""
+
+    def __call__(self, data: bytes | bytearray | memoryview, requests: int, fds: tuple[int, ...] = ()) -> None:
+        """`data` holds `requests` requests; the server gets copies of `fds`."""
+
+
 class XConnection:
     """`display` is a python-xlib Display for everything that is not on the frame path.
 
     `on_error` gets every X error that no reply was waited for with; by default errors are counted in `errors` only.
+    Every method, and those of `display`, raise MachineCannot when the server is gone.
     """
 
     def __init__(self, name: str | None = None, on_error: Callable[[Any], None] | None = None) -> None:
@@ -45,6 +51,10 @@ class XConnection:
         self._poll.register(self._wire.socket.fileno(), select.EPOLLIN)
         self._poll.register(self._unseen, select.EPOLLIN)
         self._wire.on_read = self._announce
+        # The frame path goes through these two: they are the wire's own, without a layer in between.
+        self.send_raw: SendRaw = self._wire.send_raw
+        self.flush: Callable[[], None] = self._wire.push
+        """Send everything queued; waits while the server is slow to read."""
 
     def _count_error(self, error: Any, request: Any) -> None:  # noqa: ARG002 - python-xlib's signature
         self.errors += 1
@@ -79,13 +89,6 @@ class XConnection:
     def raw_events(self, codes: frozenset[int]) -> None:
         self._wire.raw_codes = codes
 
-    def send_raw(self, data: bytes | bytearray | memoryview, requests: int, fds: tuple[int, ...] = ()) -> None:
-        """Queue `requests` finished X requests in order with those of python-xlib. The server gets copies of `fds`."""
-        try:
-            self._wire.send_raw(data, requests, fds)
-        except Xlib.error.ConnectionClosedError as error:
-            raise _gone(error) from None
-
     def new_id(self) -> int:
         """A fresh X resource id."""
         return int(self._wire.allocate_resource_id())
@@ -94,49 +97,25 @@ class XConnection:
         """Let the id of a freed resource be used again."""
         self._wire.free_resource_id(resource)
 
-    def flush(self) -> None:
-        """Send everything queued; waits while the server is slow to read."""
-        try:
-            self._wire.push()
-        except Xlib.error.ConnectionClosedError as error:
-            raise _gone(error) from None
-
     def fence(self) -> Fence:
         """Queue a request whose answer tells that all before it is done."""
-        with _closed_means_machine_cannot():
-            return Fence(core_request.GetInputFocus(display=self._wire, defer=True))
+        return Fence(core_request.GetInputFocus(display=self._wire, defer=True))
 
     def wait(self, fence: Fence) -> None:
         """Return when the fence is passed."""
-        with _closed_means_machine_cannot():
-            fence.request.reply()
+        fence.request.reply()
 
     def sync(self) -> None:
         """Wait until the server has executed everything queued; errors of those requests have been handled then."""
-        with _closed_means_machine_cannot():
-            core_request.GetInputFocus(display=self._wire)
+        core_request.GetInputFocus(display=self._wire)
 
-    def events(self) -> Iterator[Any]:
-        """Everything that has arrived: python-xlib events and `RawEvents`, in order. Never waits.
-
-        Raises MachineCannot when the server is gone.
-        """
-        wire = self._wire
-        wire.on_read = _nothing
-        try:
-            try:
-                wire.pull(block=False)
-            except Xlib.error.ConnectionClosedError as error:
-                raise _gone(error) from None
-            queue = wire.queue
-            while queue:
-                batch, queue[:] = queue[:], []
-                yield from batch
-        finally:
-            wire.on_read = self._announce
-            if self._announced:
-                self._announced = False
-                os.eventfd_read(self._unseen)
+    def events(self) -> list[Any]:
+        """Everything that has arrived: python-xlib events and `RawEvents`, in order. Never waits."""
+        if self._announced:
+            self._announced = False
+            os.eventfd_read(self._unseen)
+        taken: list[Any] = self._wire.take()
+        return taken
 
     def close(self) -> None:
         """Close the connection; the server frees what belonged to it. May be called twice."""
@@ -148,19 +127,3 @@ class XConnection:
         os.close(self._unseen)
         with contextlib.suppress(OSError):
             self._wire.socket.close()
-
-
-def _nothing() -> None:
-    """What reading inside `events` has to announce."""
-
-
-def _gone(error: Exception) -> MachineCannot:
-    return MachineCannot("the X server is gone", str(error))
-
-
-@contextlib.contextmanager
-def _closed_means_machine_cannot() -> Iterator[None]:
-    try:
-        yield
-    except Xlib.error.ConnectionClosedError as error:
-        raise _gone(error) from None

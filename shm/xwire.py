@@ -36,8 +36,20 @@ _REPLY: Final = 1
 _GENERIC_EVENT: Final = 35
 _EVENT_BYTES: Final = 32
 _LENGTH: Final = Struct("=I")
+# Most of what comes is an event or two. A large piece of memory for each of them would be mapped and unmapped by libc.
+_FIRST_RECEIVE_BYTES: Final = 4096
 _RECEIVE_BYTES: Final = 256 * 1024
 _OUTPUT_SOFT_LIMIT: Final = 256 * 1024
+
+
+class ServerGone(MachineCannot, Xlib.error.ConnectionClosedError):
+    """The X server is gone: in this project's words, and in python-xlib's, whose own code raises it too."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__("the X server is gone", why)
+
+    def __str__(self) -> str:
+        return f"{self.what} ({self.remedy})"
 
 
 class RawEvents(NamedTuple):
@@ -55,7 +67,7 @@ class Wire(Xlib.display._BaseDisplay):
         self._in = bytearray()
         self.raw_codes: frozenset[int] = frozenset()
         self.sent = 0
-        self.on_read: Callable[[], None] = lambda: None
+        self.on_read: Callable[[], None] | None = None
         # python-xlib shares these tables among all displays, and one server's extension codes are not another's.
         self.error_classes: dict[int, Any] = dict(Xlib.error.xerror_class)
         self.event_classes: dict[int, Any] = dict(Xlib.protocol.event.event_class)
@@ -67,7 +79,8 @@ class Wire(Xlib.display._BaseDisplay):
         if self.socket_error:
             raise self.socket_error
         request._serial = self.request_serial
-        self._count(1)
+        self.sent += 1
+        self.request_serial = (self.request_serial + 1) & 0xFFFF
         self._out += request._binary
         if wait_for_response:
             self.sent_requests.append(request)
@@ -85,14 +98,11 @@ class Wire(Xlib.display._BaseDisplay):
             except OSError as error:
                 self._fail(str(error))
             data = memoryview(data)[sent:]
-        self._count(requests)
+        self.sent += requests
+        self.request_serial = (self.request_serial + requests) & 0xFFFF
         self._out += data
         if len(self._out) > _OUTPUT_SOFT_LIMIT:
             self.push()
-
-    def _count(self, requests: int) -> None:
-        self.sent += requests
-        self.request_serial = (self.request_serial + requests) % 65536
 
     def push(self) -> None:
         """Send everything; while the server does not take it, receive, so that neither side waits for the other."""
@@ -107,24 +117,42 @@ class Wire(Xlib.display._BaseDisplay):
                 self._fail(str(error))
             del out[:sent]
 
-    def pull(self, *, block: bool) -> None:
-        """Receive and parse what is there, waiting for something if `block`."""
-        if block:
-            self._wait(writing=False)
-        self.on_read()
+    def pull(self) -> None:
+        """Receive and parse what is there, into `queue`."""
+        if self.on_read is not None:
+            self.on_read()
+        self._receive()
+
+    def take(self) -> list[Any]:
+        """Empty `queue`, after receiving what is there. Never waits. The list is the caller's."""
+        queue = self.queue
+        self._receive()
+        if len(queue) == 1:
+            return [queue.pop()]
+        # In place: python-xlib holds the list under a name of its own.
+        arrived = queue[:]
+        queue.clear()
+        return arrived
+
+    def _receive(self) -> None:
+        size = _FIRST_RECEIVE_BYTES
         while True:
             try:
-                data = self.socket.recv(_RECEIVE_BYTES, socket.MSG_DONTWAIT)
+                data = self.socket.recv(size, socket.MSG_DONTWAIT)
             except BlockingIOError:
-                break
+                return
             except OSError as error:
                 self._fail(str(error))
+            if len(data) == _EVENT_BYTES and data[0] & 0x7F in self.raw_codes and not self._in:
+                # Worth a shortcut: one event is what mostly comes.
+                self.queue.append(RawEvents(data[0] & 0x7F, data))
+                return
             if not data:
                 self._fail("server closed the connection")
-            self._in += data
-            if len(data) < _RECEIVE_BYTES:
-                break
-        self._parse()
+            self._parse(data)
+            if len(data) < size:
+                return
+            size = _RECEIVE_BYTES
 
     def send_and_recv(
         self,
@@ -140,9 +168,9 @@ class Wire(Xlib.display._BaseDisplay):
         self.send_recv_lock.release()
         self.push()
         if event or request is not None:
-            self.pull(block=True)
-        elif recv:
-            self.pull(block=False)
+            self._wait(writing=False)
+        if event or request is not None or recv:
+            self.pull()
 
     def _wait(self, *, writing: bool) -> None:
         poll = select.poll()
@@ -150,17 +178,20 @@ class Wire(Xlib.display._BaseDisplay):
         while True:
             ready = poll.poll()[0][1]
             if writing and ready & select.POLLIN:
-                self.pull(block=False)
+                self.pull()
             if not writing or ready & (select.POLLOUT | select.POLLERR | select.POLLHUP):
                 return
 
     def _fail(self, why: str) -> NoReturn:
         if not self.socket_error:
-            self.socket_error = Xlib.error.ConnectionClosedError(why)
+            self.socket_error = ServerGone(why)
         raise self.socket_error
 
-    def _parse(self) -> None:
-        buffer = self._in
+    def _parse(self, data: bytes) -> None:
+        buffer: bytes | bytearray = data
+        if self._in:
+            self._in += data
+            buffer = self._in
         size = len(buffer)
         at = 0
         while size - at >= _EVENT_BYTES:
@@ -190,7 +221,10 @@ class Wire(Xlib.display._BaseDisplay):
                 with contextlib.suppress(Exception):
                     self.parse_event_response(kind)
             self.recv_packet_len = 0
-        del buffer[:at]
+        if buffer is self._in:
+            del self._in[:at]
+        else:
+            self._in += data[at:]
 
 
 def open_display(name: str | None) -> Any:

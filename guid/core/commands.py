@@ -1,6 +1,10 @@
-"""What the core wants done. Plain data: the worker carries it out on a host, a mapper and a vchan."""
+"""What the core wants done. Plain data: the worker carries it out on a host, a mapper and a vchan.
+
+The two that are frequent are tuples, which cost a fifth of a frozen dataclass to make.
+"""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +14,7 @@ from guiproto.messages import Message
 from shm.damage import EitherRects
 
 
-@dataclass(frozen=True, slots=True)
-class SendToAgent:
+class SendToAgent(NamedTuple):
     """Put this message on the vchan."""
 
     message: Message
@@ -67,8 +70,7 @@ class DetachBuffer:
     window: WindowId
 
 
-@dataclass(frozen=True, slots=True)
-class Paint:
+class Paint(NamedTuple):
     """`rects`: x, y, width, height each, none empty, all inside the window's buffer."""
 
     window: WindowId

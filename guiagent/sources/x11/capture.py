@@ -177,8 +177,8 @@ class Capture:
         if len(events) >= _BATCH:
             self._damaged_batch(events)
             return
-        for window, *rect in _NOTIFY.iter_unpack(events):
-            self._add(window, [tuple(rect)])
+        for window, x, y, width, height in _NOTIFY.iter_unpack(events):
+            self._add(window, [(x, y, width, height)])
 
     def _damaged_batch(self, events: bytes) -> None:
         rows = np.frombuffer(events, _NOTIFY_ROW)
@@ -189,9 +189,9 @@ class Capture:
                 continue
             clipped = clip(rects[rows["drawable"] == window], surface.buffer.width, surface.buffer.height)
             if len(clipped):
-                self._add(window, [tuple(rect) for rect in merge(clipped, _RECTS_PER_FRAME).tolist()])
+                self._add(window, [(x, y, w, h) for x, y, w, h in merge(clipped, _RECTS_PER_FRAME).tolist()])
 
-    def _add(self, window: int, rects: list[Any]) -> None:
+    def _add(self, window: int, rects: list[Rect]) -> None:
         surface = self._surfaces.get(window)
         if surface is None or surface.buffer is None:
             return
@@ -230,9 +230,8 @@ class Capture:
             if rects:
                 frames.append((surface, buffer, rects))
         self._dirty.clear()
-        self._connection.send_raw(batch, count)
         self._busy = True
-        self._fences.mark(lambda: self._copied(frames))
+        self._fences.mark(lambda: self._copied(frames), batch, count)
 
     def _copied(self, frames: list[tuple[Surface, SharedBuffer, list[Rect]]]) -> None:
         self._busy = False

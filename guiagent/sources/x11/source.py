@@ -44,20 +44,6 @@ _FOCUS_IN: Final = 9
 _SENT_BY_A_PROGRAM: Final = 0x80
 
 
-class _EndIsTold:
-    """Whatever notices first that the X server is gone, it is MachineCannot that leaves. Costs next to nothing."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Xlib.error.ConnectionClosedError):
-            raise MachineCannot("the X server is gone", str(error)) from None
-
-
-_END_IS_TOLD: Final = _EndIsTold()
-
-
 class X11Source(Source):
     """All windows of one X server, which has no other agent and no compositing manager."""
 
@@ -66,8 +52,7 @@ class X11Source(Source):
         super().__init__()
         self._connection = XConnection(display)
         try:
-            with _END_IS_TOLD:
-                self._set_up(sharer, keep_screen)
+            self._set_up(sharer, keep_screen)
         except (MachineCannot, Xlib.error.XError):
             self._connection.close()
             raise
@@ -114,24 +99,20 @@ class X11Source(Source):
         # Nobody looks at this screen: blanking it would only put a window of the server's over everything.
         display.set_screen_saver(0, 0, X.DefaultBlanking, X.DefaultExposures)
 
-    def perform(self, operation: operations.Operation) -> None:
-        with _END_IS_TOLD:
-            super().perform(operation)
-
     # --- reports ---
 
     def fileno(self) -> int:
         return self._connection.fileno()
 
     def events(self) -> Sequence[SourceEvent]:
-        with _END_IS_TOLD:
-            for event in self._connection.events():
-                if type(event) is RawEvents:
-                    if not event.data[0] & _SENT_BY_A_PROGRAM:
-                        self._raw[event.code](event.data)
-                else:
-                    self._tree.handle(event)
-            self._tree.refresh()
+        for event in self._connection.events():
+            if type(event) is RawEvents:
+                code, data = event
+                if not data[0] & _SENT_BY_A_PROGRAM:
+                    self._raw[code](data)
+            else:
+                self._tree.handle(event)
+        self._tree.refresh()
         out, self._out = self._out, []
         return out
 
@@ -144,8 +125,7 @@ class X11Source(Source):
         self._held = held
 
     def stacking(self) -> Sequence[int]:
-        with _END_IS_TOLD:
-            return self._tree.stacking()
+        return self._tree.stacking()
 
     def close(self) -> None:
         self._capture.close()

@@ -35,10 +35,10 @@ class Pacing:
     def add(self, rects: Rects) -> None:
         """These puts were queued."""
         if isinstance(rects, list):
-            pixels = sum(width * height for _, _, width, height in rects)
+            for _, _, width, height in rects:
+                self._unmarked += width * height + _PIXELS_PER_RECT
         else:
-            pixels = int((rects[:, 2].astype("i8") * rects[:, 3]).sum())
-        self._unmarked += pixels + _PIXELS_PER_RECT * len(rects)
+            self._unmarked += int((rects[:, 2].astype("i8") * rects[:, 3]).sum()) + _PIXELS_PER_RECT * len(rects)
 
     def close_batch(self) -> None:
         """What was added since the last mark is sent now: mark its end if it is worth that."""

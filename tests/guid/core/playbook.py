@@ -125,4 +125,6 @@ def _spell(value: Any) -> str:
         return str([list(row) for row in value])
     if is_dataclass(value):
         return f"{type(value).__name__}({', '.join(_spell(getattr(value, f.name)) for f in fields(value))})"
+    if isinstance(value, tuple):
+        return f"{type(value).__name__}({', '.join(map(_spell, value))})"
     return repr(value)
