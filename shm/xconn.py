@@ -45,11 +45,12 @@ class XConnection:
         self._wire: Any = self.display.display
         self._wire.set_error_handler(self._count_error)
         # A call that waits reads events off the socket, whose readiness is then lost: the eventfd stands in for it.
-        self._unseen = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._announced = False
+        self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self.unseen = False
+        """Whether a call that waited has read something since the last `events`."""
         self._poll = select.epoll()
         self._poll.register(self._wire.socket.fileno(), select.EPOLLIN)
-        self._poll.register(self._unseen, select.EPOLLIN)
+        self._poll.register(self._bell, select.EPOLLIN)
         self._wire.on_read = self._announce
         # The frame path goes through these two: they are the wire's own, without a layer in between.
         self.send_raw: SendRaw = self._wire.send_raw
@@ -62,9 +63,9 @@ class XConnection:
             self._on_error(error)
 
     def _announce(self) -> None:
-        if not self._announced:
-            self._announced = True
-            os.eventfd_write(self._unseen, 1)
+        if not self.unseen:
+            self.unseen = True
+            os.eventfd_write(self._bell, 1)
 
     def fileno(self) -> int:
         """Polls readable until `events` was called, when the server sent something or another call read something."""
@@ -111,9 +112,9 @@ class XConnection:
 
     def events(self) -> list[Any]:
         """Everything that has arrived: python-xlib events and `RawEvents`, in order. Never waits."""
-        if self._announced:
-            self._announced = False
-            os.eventfd_read(self._unseen)
+        if self.unseen:
+            self.unseen = False
+            os.eventfd_read(self._bell)
         taken: list[Any] = self._wire.take()
         return taken
 
@@ -124,6 +125,6 @@ class XConnection:
         with contextlib.suppress(Exception):
             self._wire.push()
         self._poll.close()
-        os.close(self._unseen)
+        os.close(self._bell)
         with contextlib.suppress(OSError):
             self._wire.socket.close()

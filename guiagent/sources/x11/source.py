@@ -105,13 +105,18 @@ class X11Source(Source):
         return self._connection.fileno()
 
     def events(self) -> Sequence[SourceEvent]:
-        for event in self._connection.events():
-            if type(event) is RawEvents:
-                code, data = event
-                if not data[0] & _SENT_BY_A_PROGRAM:
-                    self._raw[code](data)
-            else:
-                self._tree.handle(event)
+        connection = self._connection
+        events = connection.events()
+        while events:
+            for event in events:
+                if type(event) is RawEvents:
+                    code, data = event
+                    if not data[0] & _SENT_BY_A_PROGRAM:
+                        self._raw[code](data)
+                else:
+                    self._tree.handle(event)
+            # Handlers may ask the server and wait: what came before the answer is of the same moment.
+            events = connection.events() if connection.unseen else []
         self._tree.refresh()
         out, self._out = self._out, []
         return out

@@ -192,7 +192,7 @@ def test_a_menu_that_opens_again_has_its_new_pixels(guest: Guest, program: Progr
 
 def test_a_frame_is_complete_when_it_is_announced(guest: Guest, program: Program) -> None:
     """The canvas is painted at the moment of the SHMIMAGE: never with what was there before."""
-    window = program.window(0, 0, 640, 480, background_pixel=0x123456)
+    window = program.window(0, 0, 640, 480, background_pixel=0)
     window.map()
     program.sync()
     guest.wait_same(program, window)
