@@ -72,7 +72,6 @@ class Worker:
             do.ConfigureWindow: lambda c: host.configure(c.window, c.geometry),
             do.AttachBuffer: self._attach,
             do.DetachBuffer: self._detach,
-            do.Paint: lambda c: host.paint(*c),
             do.SetTitle: lambda c: host.set_title(c.window, c.title),
             do.SetClass: lambda c: host.set_class(c.window, c.name),
             do.SetHints: lambda c: host.set_hints(c.window, c.hints),
@@ -151,7 +150,9 @@ class Worker:
         for event in connection.events():
             if link.session is not None:
                 assert not isinstance(event, AgentHello)
-                self._carry_out(link.session.receive(event))
+                commands = link.session.receive(event)
+                if commands:
+                    self._carry_out(commands)
             else:
                 assert isinstance(event, AgentHello)
                 screen = self._host.screen()
@@ -182,7 +183,8 @@ class Worker:
         """Paint what the batch damaged, and let everything out: once a turn."""
         link = self._link
         if link is not None and link.session is not None:
-            self._carry_out(link.session.take_damage())
+            for window, rects in link.session.take_damage():
+                self._host.paint(window, rects)
         self._host.flush()
         self._write()
 

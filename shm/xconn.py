@@ -44,32 +44,29 @@ class XConnection:
         self.display = open_display(name)
         self._wire: Any = self.display.display
         self._wire.set_error_handler(self._count_error)
-        # A call that waits reads events off the socket, whose readiness is then lost: the eventfd stands in for it.
-        self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self.unseen = False
-        """Whether a call that waited has read something since the last `events`."""
         self._poll = select.epoll()
         self._poll.register(self._wire.socket.fileno(), select.EPOLLIN)
-        self._poll.register(self._bell, select.EPOLLIN)
-        self._wire.on_read = self._announce
-        # The frame path goes through these two: they are the wire's own, without a layer in between.
+        self._poll.register(self._wire.bell, select.EPOLLIN)
+        # The frame path goes through these: they are the wire's own, without a layer in between.
         self.send_raw: SendRaw = self._wire.send_raw
         self.flush: Callable[[], None] = self._wire.push
         """Send everything queued; waits while the server is slow to read."""
+        self.events: Callable[[], list[Any]] = self._wire.take
+        """Everything that has arrived: python-xlib events and `RawEvents`, in order. Never waits."""
 
     def _count_error(self, error: Any, request: Any) -> None:  # noqa: ARG002 - python-xlib's signature
         self.errors += 1
         if self._on_error is not None:
             self._on_error(error)
 
-    def _announce(self) -> None:
-        if not self.unseen:
-            self.unseen = True
-            os.eventfd_write(self._bell, 1)
-
     def fileno(self) -> int:
         """Polls readable until `events` was called, when the server sent something or another call read something."""
         return self._poll.fileno()
+
+    @property
+    def unseen(self) -> bool:
+        """Whether a call that waited has read something since the last `events`."""
+        return bool(self._wire.unseen)
 
     @property
     def serial(self) -> int:
@@ -110,14 +107,6 @@ class XConnection:
         """Wait until the server has executed everything queued; errors of those requests have been handled then."""
         core_request.GetInputFocus(display=self._wire)
 
-    def events(self) -> list[Any]:
-        """Everything that has arrived: python-xlib events and `RawEvents`, in order. Never waits."""
-        if self.unseen:
-            self.unseen = False
-            os.eventfd_read(self._bell)
-        taken: list[Any] = self._wire.take()
-        return taken
-
     def close(self) -> None:
         """Close the connection; the server frees what belonged to it. May be called twice."""
         if self._poll.closed:
@@ -125,6 +114,6 @@ class XConnection:
         with contextlib.suppress(Exception):
             self._wire.push()
         self._poll.close()
-        os.close(self._bell)
+        os.close(self._wire.bell)
         with contextlib.suppress(OSError):
             self._wire.socket.close()

@@ -149,6 +149,14 @@ class ShmPath:
         if count <= _FEW:
             right, down = shift
             pack, major = _PUT_STRUCT.pack, self._major
+            if count == 1:
+                ((x, y, w, h),) = rects
+                put = pack(
+                    major, _PUT_IMAGE, 10, drawable, gc, width, height, x, y, w, h, x + right, y + down,
+                    depth, _Z_PIXMAP, 0, 0, segment, offset,
+                )  # fmt: skip
+                self._connection.send_raw(put, 1)
+                return
             puts = [
                 pack(
                     major, _PUT_IMAGE, 10, drawable, gc, width, height, x, y, w, h, x + right, y + down,

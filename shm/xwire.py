@@ -13,9 +13,9 @@ One thread only: python-xlib's locks are not used.
 
 import contextlib
 import importlib
+import os
 import select
 import socket
-from collections.abc import Callable
 from struct import Struct
 from typing import Any, Final, NamedTuple, NoReturn
 
@@ -67,7 +67,10 @@ class Wire(Xlib.display._BaseDisplay):
         self._in = bytearray()
         self.raw_codes: frozenset[int] = frozenset()
         self.sent = 0
-        self.on_read: Callable[[], None] | None = None
+        self.unseen = False
+        """Whether a call that waited has read something since the last `take`."""
+        # Such a call reads events off the socket, whose readiness is then lost: the bell stands in for it.
+        self.bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         # python-xlib shares these tables among all displays, and one server's extension codes are not another's.
         self.error_classes: dict[int, Any] = dict(Xlib.error.xerror_class)
         self.event_classes: dict[int, Any] = dict(Xlib.protocol.event.event_class)
@@ -118,13 +121,17 @@ class Wire(Xlib.display._BaseDisplay):
             del out[:sent]
 
     def pull(self) -> None:
-        """Receive and parse what is there, into `queue`."""
-        if self.on_read is not None:
-            self.on_read()
+        """Receive and parse what is there, into `queue`, and ring the bell."""
+        if not self.unseen:
+            self.unseen = True
+            os.eventfd_write(self.bell, 1)
         self._receive()
 
     def take(self) -> list[Any]:
-        """Empty `queue`, after receiving what is there. Never waits. The list is the caller's."""
+        """Everything that has arrived: python-xlib events and `RawEvents`, in order. Never waits."""
+        if self.unseen:
+            self.unseen = False
+            os.eventfd_read(self.bell)
         queue = self.queue
         self._receive()
         if len(queue) == 1:

@@ -219,14 +219,22 @@ class Tracker:
         return (Capture(window.id),)
 
     def _replace(self, window: Window) -> Iterable[Operation]:
-        """Its buffer makes room for another one: the daemon paints from it until it acknowledges that."""
+        """Its buffer makes room for another one: the daemon paints from what it was told of until it acknowledges that.
+
+        A buffer that the daemon never heard of is free at once, and alone: what the daemon shows is an earlier one.
+        """
         buffer = window.buffer
-        if buffer is None or buffer is not window.dumped or not self._acknowledges():
+        if buffer is None:
+            return ()
+        if not self._acknowledges():
             return self._let_go(window)
         window.buffer = None
-        if not self._ledger.holds(window.id, buffer):
+        if self._ledger.holds(window.id, buffer):
+            return ()
+        if buffer is window.dumped:
             window.replaced.append(buffer)
-        return ()
+            return ()
+        return (Forget(buffer),)
 
     def _let_go(self, window: Window) -> Iterable[Operation]:
         """It is hidden, gone, or unknown to any daemon: its buffers are free but for those that are being mapped."""

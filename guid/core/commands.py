@@ -122,5 +122,5 @@ class Log:
 
 Command = (
     SendToAgent | CreateWindow | DestroyWindow | MapWindow | UnmapWindow | ConfigureWindow | AttachBuffer | DetachBuffer
-    | Paint | SetTitle | SetClass | SetHints | SetState | SetCursor | DockWindow | Log
+    | SetTitle | SetClass | SetHints | SetState | SetCursor | DockWindow | Log
 )  # fmt: skip

@@ -31,10 +31,6 @@ class Damage:
         self._many: dict[WindowId, list[Rects]] = {}
         """What came in runs."""
 
-    def __bool__(self) -> bool:
-        """Whether there is anything to take."""
-        return bool(self._few)
-
     def add(self, window: WindowId, rect: Rect) -> None:
         """One rectangle without negative numbers, each below 2^31."""
         few = self._few.get(window)

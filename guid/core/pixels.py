@@ -76,8 +76,6 @@ class Pixels:
 
         Not clipped to the content: the host does that, and it alone knows how large the content is at this moment.
         """
-        if not self._damage:
-            return []
         paints = []
         for number in self._damage.windows():
             window = self._windows.find(number)

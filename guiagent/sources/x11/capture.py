@@ -64,6 +64,8 @@ class Surface:
     window: int
     depth: int
     damage: int
+    seen: bytes
+    """The request that has its damage reported again."""
     buffer: SharedBuffer | None = None
     shapes: int = 0
     """Bit n is set while the window has a shape of SHAPE's kind n: a bounding shape, or one that clips."""
@@ -103,7 +105,8 @@ class Capture:
 
     def watch(self, window: int, depth: int, shapes: int) -> None:
         """Have damage of a new window reported; nothing is captured yet. `shapes`: as in `Surface`."""
-        surface = Surface(window, depth, self._connection.new_id(), shapes=shapes)
+        damage = self._connection.new_id()
+        surface = Surface(window, depth, damage, self._damage.subtract(damage), shapes=shapes)
         self._surfaces[window] = surface
         self._connection.send_raw(self._damage.create(surface.damage, window), 1)
 
@@ -217,7 +220,7 @@ class Capture:
             else:
                 rects = _merged(surface.pending, buffer)
             # Subtract first: what is drawn between the two requests is then copied and reported again, not missed.
-            batch += self._damage.subtract(surface.damage)
+            batch += surface.seen
             gc = self._gc(surface.depth)
             if surface.shapes and surface.whole:
                 # Copying leaves out what lies outside of the shape, and the memory may have been used before.
@@ -294,7 +297,8 @@ class Capture:
 
 def _merged(rects: list[Rect], buffer: Buffer) -> list[Rect]:
     if len(rects) <= FEW:
-        return merge_few(clip_few(rects, buffer.width, buffer.height), _RECTS_PER_FRAME)
+        inside = clip_few(rects, buffer.width, buffer.height)
+        return inside if len(inside) <= 1 else merge_few(inside, _RECTS_PER_FRAME)
     clipped = clip(np.array(rects, np.int32), buffer.width, buffer.height)
     if not len(clipped):
         return []

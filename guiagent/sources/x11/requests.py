@@ -83,7 +83,11 @@ def set_input_focus(window: int, revert_to: int = 0) -> bytes:
 
 def copy_areas(source: int, target: int, gc: int, rects: Sequence[Rect]) -> bytes:
     """One CopyArea per rectangle, each to its own place."""
-    return b"".join([_COPY_AREA.pack(_COPY, 7, source, target, gc, x, y, x, y, w, h) for x, y, w, h in rects])
+    pack = _COPY_AREA.pack
+    if len(rects) == 1:
+        ((x, y, w, h),) = rects
+        return pack(_COPY, 7, source, target, gc, x, y, x, y, w, h)
+    return b"".join([pack(_COPY, 7, source, target, gc, x, y, x, y, w, h) for x, y, w, h in rects])
 
 
 def fill_rectangle(target: int, gc: int, width: int, height: int) -> bytes:

@@ -19,6 +19,8 @@ from shm.xshm import ShmPath
 class Buffer:
     """An image of `width` x `height` pixels at `offset` of `region`, which the X server knows as `segment`."""
 
+    copies = False
+
     def __init__(self, region: Region, segment: int, offset: int, width: int, height: int) -> None:
         assert 0 <= offset <= region.size - width * height * BYTES_PER_PIXEL, "a buffer outside its region"
         self.region = region
@@ -26,9 +28,10 @@ class Buffer:
         self.offset = offset
         self.width = width
         self.height = height
+        self.size = width, height
 
     def refresh(self, rects: Rects) -> None:
-        """Bring the guest's pixels of these rectangles into the region: they are there if it is the guest's."""
+        """Bring the guest's pixels of these rectangles into the region, where `copies`: else they are there."""
 
     def close(self) -> None:
         """Give up what the buffer itself owns, after its region was detached."""
@@ -36,6 +39,8 @@ class Buffer:
 
 class ShadowBuffer(Buffer):
     """Pages without a descriptor: a copy of them in a region of our own, as far as something was painted."""
+
+    copies = True
 
     def __init__(self, view: memoryview, shm: ShmPath, width: int, height: int) -> None:
         size = width * height * BYTES_PER_PIXEL

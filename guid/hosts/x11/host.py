@@ -254,7 +254,7 @@ class X11Host(DisplayHost):
         self._drop_buffer(self._windows[window])
 
     def paint(self, window: WindowId, rects: Rects) -> None:
-        shown = self._windows[window]
+        shown = self._windows.by_id[window]
         if shown.visible and len(rects):
             self._put(shown, rects)
 
@@ -268,10 +268,10 @@ class X11Host(DisplayHost):
         buffer = window.buffer
         if buffer is None:
             return
-        buffer.refresh(rects)
-        size = (buffer.width, buffer.height)
+        if buffer.copies:
+            buffer.refresh(rects)
         depth = self._screen.depth
-        self._shm.put(window.frame.inner, self._gc, depth, buffer.segment, buffer.offset, size, rects)
+        self._shm.put(window.frame.inner, self._gc, depth, buffer.segment, buffer.offset, buffer.size, rects)
         self._pacing.add(rects)
 
     def _drop_buffer(self, window: HostWindow) -> None:

@@ -55,33 +55,33 @@ class WindowTable:
     """All windows of the host."""
 
     def __init__(self) -> None:
-        self._by_id: dict[WindowId, HostWindow] = {}
+        self.by_id: dict[WindowId, HostWindow] = {}
         self._by_xid: dict[int, HostWindow] = {}
 
     def add(self, window: HostWindow) -> None:
-        self._by_id[window.id] = window
+        self.by_id[window.id] = window
         self._by_xid[window.frame.outer] = window
         self._by_xid[window.frame.inner] = window
 
     def remove(self, id_: WindowId) -> HostWindow:
         """Forget the window. KeyError if there is none."""
-        window = self._by_id.pop(id_)
+        window = self.by_id.pop(id_)
         del self._by_xid[window.frame.outer]
         del self._by_xid[window.frame.inner]
         return window
 
     def __getitem__(self, id_: WindowId) -> HostWindow:
-        return self._by_id[id_]
+        return self.by_id[id_]
 
     def get(self, id_: WindowId) -> HostWindow | None:
-        return self._by_id.get(id_)
+        return self.by_id.get(id_)
 
     def find(self, xid: int) -> HostWindow | None:
         """The window that has `xid` as its outer or inner one. None for events of windows that are gone."""
         return self._by_xid.get(xid)
 
     def __iter__(self) -> Iterator[HostWindow]:
-        return iter(self._by_id.values())
+        return iter(self.by_id.values())
 
     def __len__(self) -> int:
-        return len(self._by_id)
+        return len(self.by_id)

@@ -157,6 +157,17 @@ def test_a_resized_window_keeps_an_old_buffer_that_is_still_being_mapped() -> No
     assert talk.daemon(WindowDumpAck(1)) == [Forget(old)]
 
 
+def test_two_sizes_before_the_daemon_hears_of_either_leave_it_the_buffer_it_shows() -> None:
+    talk = Talk()
+    shown, skipped, new = talk.window(), _buffer(200, 60), _buffer(300, 70)
+    talk.source(Configured(1, 0, 0, 200, 60, False))
+    assert talk.source(FrameReady(1, skipped, [(0, 0, 200, 60)])) == []
+    talk.source(Configured(1, 0, 0, 300, 70, False))
+    assert talk.source(FrameReady(1, new, [(0, 0, 300, 70)])) == [Forget(skipped)]
+    talk.heard()
+    assert talk.daemon(WindowDumpAck(1)) == [Forget(shown)]
+
+
 def test_a_daemon_that_is_late_with_acknowledgements_stops_new_buffers_not_the_window() -> None:
     talk = Talk()
     buffers = [_buffer(), _buffer(101, 50), _buffer(103, 50)]

@@ -76,6 +76,8 @@ class Conversation(RuleBasedStateMachine):
         self.seen: dict[int, _Seen] = {}
         self.buffers: dict[int, Buffer] = {}
         self.to_acknowledge: deque[tuple[int, Buffer]] = deque()
+        self.dropped: set[Buffer] = set()
+        """Buffers that an UNMAP detached before they were acknowledged."""
         self.to_echo: deque[int] = deque()
         self.to_answer: dict[int, int] = {}
 
@@ -221,7 +223,7 @@ class Conversation(RuleBasedStateMachine):
     @rule()
     def acknowledge(self) -> None:
         number, buffer = self.to_acknowledge.popleft()
-        if number in self.seen and self.seen[number].shown:
+        if number in self.seen and self.seen[number].shown and buffer not in self.dropped:
             self.seen[number].shows = buffer
         self.perform(self.tracker.receive(WindowDumpAck(number)))
 
@@ -265,6 +267,7 @@ class Conversation(RuleBasedStateMachine):
             case Unmap():
                 assert window.shown
                 window.shown, window.dump, window.shows, window.painted = False, None, None, False
+                self.dropped.update(buffer for other, buffer in self.to_acknowledge if other == number)
             case Configure():
                 window.x, window.width = message.x, message.width
                 self.to_answer.pop(number, None)

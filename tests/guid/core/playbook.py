@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from guid.core.commands import Command, CreateWindow, MapWindow, SendToAgent
+from guid.core.commands import Command, CreateWindow, MapWindow, Paint, SendToAgent
 from guid.core.host_events import HostEvent, ScreenInfo
 from guid.core.session import Quotas, Session, SessionConfig
 from guid.core.trusted import Geometry, Label, WindowId
@@ -44,11 +44,11 @@ def dump(window: int, width: int, height: int, pages: int | None = None, kind: i
 class Reply:
     """What the session made of something."""
 
-    def __init__(self, commands: list[Command], violation: PeerMisbehaved | None = None) -> None:
-        self.commands = commands
+    def __init__(self, commands: Iterable[Command | Paint], violation: PeerMisbehaved | None = None) -> None:
+        self.commands = list(commands)
         self.violation = violation
 
-    def does(self, *expected: Command) -> None:
+    def does(self, *expected: Command | Paint) -> None:
         """It wants exactly this done, in this order."""
         assert self.violation is None, f"session ended: {self.violation}"
         want, got = [spell(c) for c in expected], [spell(c) for c in self.commands]
@@ -85,7 +85,7 @@ class Playbook:
 
     def painted(self) -> Reply:
         """The batch is over."""
-        return Reply([*self.session.take_damage()])
+        return Reply(self.session.take_damage())
 
     def with_window(self, window: int = WINDOW, place: Geometry = PLACE, *, buffer: bool = True) -> "Playbook":
         """There is a mapped managed window, with a buffer of its size unless that is not wanted."""
@@ -113,7 +113,7 @@ class Playbook:
         return Reply(commands)
 
 
-def spell(command: Command) -> str:
+def spell(command: Command | Paint) -> str:
     """The command in one line, with arrays spelled out."""
     return _spell(command)
 

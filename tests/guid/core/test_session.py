@@ -670,7 +670,7 @@ def test_override_redirect_can_be_disabled() -> None:
 def test_a_recorded_session_is_carried_out_and_leaves_nothing() -> None:
     """An xterm and its menu, as an existing agent sent them."""
     book, wire = Playbook(screen=ScreenInfo(2048, 1280, 24, Geometry(0, 0, 2048, 1280))), DaemonConnection()
-    commands: list[Command] = []
+    commands: list[Command | Paint] = []
     for line in RECORDING.read_text().splitlines():
         if line.startswith("agent"):
             wire.feed(bytes.fromhex(line.split()[1]))
