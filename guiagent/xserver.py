@@ -15,13 +15,16 @@ _COOKIE: Final = b"MIT-MAGIC-COOKIE-1"
 def start(screen: tuple[int, int], environ: Mapping[str, str], authority: Path | None) -> tuple[int, int]:
     """Start it on a free display number; return its pid and a descriptor from which that number will be read.
 
+    A program that draws without end keeps the server for a millisecond at a time, not for the usual five or more: the
+    agent, which has to ask the server for every frame, is only as fast as its turns come.
+
     Whoever connects must know the cookie in `authority`; without one, all local users may.
     """
     ready, tell = os.pipe()
     width, height = screen
     argv = [
         "Xvfb", "-displayfd", str(tell), "-screen", "0", f"{width}x{height}x24", "-nolisten", "tcp", "-noreset",
-        "-s", "0", "+extension", "Composite", "+extension", "DAMAGE", "+extension", "XTEST",
+        "-s", "0", "-schedInterval", "1", "+extension", "Composite", "+extension", "DAMAGE", "+extension", "XTEST",
     ]  # fmt: skip
     if authority is not None:
         argv += ["-auth", str(authority)]

@@ -3,21 +3,22 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from typing import Self
 
 from guiproto.errors import MachineCannot
 
 
 class Xvfb:
-    """Runs Xvfb on a free display number, without TCP."""
+    """Runs Xvfb on a free display number; without TCP, unless `options` say otherwise."""
 
-    def __init__(self, width: int, height: int) -> None:
+    def __init__(self, width: int, height: int, options: Sequence[str] = ("-nolisten", "tcp")) -> None:
         """Raises MachineCannot if there is no Xvfb or it does not start."""
         if shutil.which("Xvfb") is None:
             raise MachineCannot("there is no Xvfb", "apt install xvfb")
         read, write = os.pipe()
         self._process = subprocess.Popen(
-            ["Xvfb", "-displayfd", str(write), "-screen", "0", f"{width}x{height}x24", "-nolisten", "tcp", "-noreset"],
+            ["Xvfb", "-displayfd", str(write), "-screen", "0", f"{width}x{height}x24", "-noreset", *options],
             pass_fds=(write,),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

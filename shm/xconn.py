@@ -3,6 +3,7 @@
 import contextlib
 import os
 import select
+import socket
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -51,6 +52,8 @@ class XConnection:
         self.send_raw: SendRaw = self._wire.send_raw
         self.flush: Callable[[], None] = self._wire.push
         """Send everything queued; waits while the server is slow to read."""
+        self.ask: Callable[..., list[bytes]] = self._wire.ask
+        """(*requests): the replies to finished requests, one each, as the server sent them. Waits."""
         self.events: Callable[[], list[Any]] = self._wire.take
         """Everything that has arrived: python-xlib events and `RawEvents`, in order. Never waits."""
 
@@ -58,6 +61,11 @@ class XConnection:
         self.errors += 1
         if self._on_error is not None:
             self._on_error(error)
+
+    @property
+    def passes_descriptors(self) -> bool:
+        """Whether the server is reached through a socket that can carry descriptors: MIT-SHM needs that."""
+        return bool(self._wire.socket.family == socket.AF_UNIX)
 
     def fileno(self) -> int:
         """Polls readable until `events` was called, when the server sent something or another call read something."""

@@ -16,6 +16,7 @@ import importlib
 import os
 import select
 import socket
+import sys
 from struct import Struct
 from typing import Any, Final, NamedTuple, NoReturn
 
@@ -69,6 +70,7 @@ class Wire(Xlib.display._BaseDisplay):
         self.sent = 0
         self.unseen = False
         """Whether a call that waited has read something since the last `take`."""
+        self._asked: dict[int, bytes] = {}
         # Such a call reads events off the socket, whose readiness is then lost: the bell stands in for it.
         self.bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         # python-xlib shares these tables among all displays, and one server's extension codes are not another's.
@@ -119,6 +121,19 @@ class Wire(Xlib.display._BaseDisplay):
             except OSError as error:
                 self._fail(str(error))
             del out[:sent]
+
+    def ask(self, *questions: bytes) -> list[bytes]:
+        """The replies to finished requests, one each, as the server sent them; an X error is its 32 bytes. Waits."""
+        serials = []
+        for question in questions:
+            serials.append(self.request_serial)
+            self._asked[self.request_serial] = b""
+            self.send_raw(question, 1)
+        self.push()
+        while not all(self._asked[serial] for serial in serials):
+            self._wait(writing=False)
+            self.pull()
+        return [self._asked.pop(serial) for serial in serials]
 
     def pull(self) -> None:
         """Receive and parse what is there, into `queue`, and ring the bell."""
@@ -215,6 +230,12 @@ class Wire(Xlib.display._BaseDisplay):
                 self.queue.append(RawEvents(code, bytes(buffer[at:end])))
                 at = end
                 continue
+            if code <= _REPLY and self._asked:
+                serial = int.from_bytes(buffer[at + 2 : at + 4], sys.byteorder)
+                if serial in self._asked:
+                    self._asked[serial] = bytes(buffer[at:end])
+                    at = end
+                    continue
             # python-xlib's own parsers take one packet from the front of `data_recv`.
             self.data_recv = bytes(buffer[at:end])
             self.recv_packet_len = end - at

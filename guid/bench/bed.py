@@ -12,21 +12,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
-from Xlib import X
-
 from backends import registry
 from guid.bench.synthetic import SyntheticAgent
 from guid.process import Child, fork_worker
 from guid.spec import ViewSpec, VmSpec
 from guid.xserver import Xvfb
 from guiproto.errors import MachineCannot
-from shm.xconn import XConnection
 
 DESK: Final = (2048, 1280)
 DESK_4K: Final = (3900, 2220)
 DOMID: Final = 9
+_GUEST_OPTIONS: Final = ("-nolisten", "tcp", "-schedInterval", "1")
+"""As an AppVM's own X server is started."""
 _TIMEOUT: Final = 20.0
 
 
@@ -76,7 +73,7 @@ class Bed:
         """An AppVM's display server with the real agent on it; yields it and the agent's pid."""
         program = shutil.which("guiagent", path=str(Path(sys.executable).parent)) or shutil.which("guiagent")
         command = [program] if program else [sys.executable, "-m", "guiagent.main"]
-        with Xvfb(*screen) as server:
+        with Xvfb(*screen, _GUEST_OPTIONS) as server:
             process = subprocess.Popen(
                 [*command, "--domid", str(domid), "--gui-domid", "0", "--display", server.display],
                 env={**os.environ, **self.environ},
@@ -104,26 +101,3 @@ def windows_of(child: Child) -> list[dict[str, Any]]:
             if message.get("event") == "ended":
                 raise MachineCannot(f"the worker ended: {message.get('reason')}")
     raise MachineCannot("the worker does not answer")
-
-
-class Eye:
-    """A separate connection to a display that looks at pixels."""
-
-    def __init__(self, display: str) -> None:
-        self._connection = XConnection(display)
-        screen: Any = self._connection.display.screen()
-        self._root = screen.root
-
-    def pixels(self, x: int, y: int, width: int, height: int) -> NDArray[np.uint32]:
-        """What is shown there: u32 [height, width], 0x00RRGGBB."""
-        rows = max(1, 8_000_000 // (4 * width))
-        parts = []
-        for top in range(0, height, rows):
-            count = min(rows, height - top)
-            image = self._root.get_image(x, y + top, width, count, X.ZPixmap, 0xFFFFFFFF)
-            parts.append(np.frombuffer(image.data, np.uint32).reshape(count, width))
-        return np.bitwise_and(np.concatenate(parts), np.uint32(0xFFFFFF))
-
-    def close(self) -> None:
-        """Hang up."""
-        self._connection.close()

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _SEED: Final = 20
+_STRIP: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,16 @@ class Workload:
     size: tuple[int, int]
     rects: NDArray[np.int32]
     windows: int = 1
+    scroll: bool = False
+    """Whether a real program moves the picture up and paints only what comes in below."""
+
+    @property
+    def painted(self) -> NDArray[np.int32]:
+        """What a real program paints itself: rects, or the strip that scrolling brings in."""
+        if not self.scroll:
+            return self.rects
+        width, height = self.size
+        return np.array([[0, height - _STRIP, width, _STRIP]], np.int32)
 
     @property
     def pixels_per_message(self) -> float:
@@ -51,7 +62,7 @@ WORKLOADS: Final = {
         Workload("region", (1920, 1080), _one(256, 256)),
         Workload("full", (1920, 1080), _one(1920, 1080)),
         Workload("full-4k", (3840, 2160), _one(3840, 2160)),
-        Workload("scroll", (800, 600), _one(800, 600)),
+        Workload("scroll", (800, 600), _one(800, 600), scroll=True),
         Workload("typing", (720, 432), _typing()),
         Workload("video", (640, 360), _one(640, 360)),
         Workload("many-windows-1", (320, 200), _one(320, 200), 1),

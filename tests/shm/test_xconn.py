@@ -352,3 +352,17 @@ def test_a_question_can_be_asked_without_waiting(connection: XConnection) -> Non
     assert question._data is None
     connection.sync()
     assert question.width == 400
+
+
+def test_raw_questions_get_raw_answers_in_order(connection: XConnection, window: Any) -> None:
+    get_geometry = struct.Struct("=BxHI")
+    root = root_of(connection).id
+    width_of = struct.Struct("=16xH")
+    first, wrong, last = connection.ask(
+        get_geometry.pack(14, 2, root), get_geometry.pack(14, 2, 1), get_geometry.pack(14, 2, window.id)
+    )
+    assert width_of.unpack_from(first) == (400,)
+    assert wrong[0] == 0, "an X error"
+    assert first[0] == last[0] == 1
+    connection.sync()
+    assert connection.errors == 0

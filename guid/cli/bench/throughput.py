@@ -1,30 +1,48 @@
 """`guid bench throughput`."""
 
 import argparse
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any, Final
 
-from guid.bench import plots, report, throughput
+from guid.bench import daemon_path, plots, report, stages
 from guid.bench.bed import DESK, DESK_4K, Bed
+from guid.bench.full_path import full_path
 from guid.bench.stats import Repeated, interleaved, ratio
-from guid.bench.workloads import WORKLOADS
+from guid.bench.storm import storm
+from guid.bench.workloads import WORKLOADS, Workload
 from guid.cli.bench import output
 from guid.cli.table import print_table
 from guid.process import warm_up
+
+_PATHS: Final = ("daemon", "full")
+_STORM: Final = "storm"
+
+_DESCRIPTION = """\
+How many frames a second get to the display, and what each costs. Two depths, each next to the most that the X server
+can do (raw):
+  daemon  a synthetic agent sends damage to one real worker as fast as it is taken; raw is a plain X client that sends
+          the same puts of the same memory. A frame is a put that the worker sent and the X server executed.
+  full    a real program paints in an AppVM's X server, with the real agent and worker; raw is the same program on the
+          desktop itself. Frames are counted as area that the desktop's X server reports as painted; every frame has
+          its number in its pixels, and a viewer looks for it.
+The workload `storm` is a hostile agent at full rate, beside a VM that shows 60 frames a second."""
 
 
 def add_to(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the benchmark."""
     parser = kinds.add_parser(
-        "throughput", help="messages and frames per second, closed loop",
-        description="A synthetic agent sends damage to one real worker as fast as it takes it, and a plain X client "
-        "sends the same puts of the same memory (raw), which is the most that the X server can do.",
+        "throughput", help="frames and messages per second, closed loop", description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument(
-        "--workload", choices=sorted(WORKLOADS), action="append", help="which one (default: all of them; repeatable)"
-    )
+        "--workload", choices=[*WORKLOADS, _STORM], action="append", metavar="NAME",
+        help=f"one of {', '.join(WORKLOADS)}, {_STORM} (default: all of them; repeatable)",
+    )  # fmt: skip
+    parser.add_argument("--path", choices=_PATHS, action="append", help="how deep (default: both; repeatable)")
     parser.add_argument("--seconds", type=float, metavar="N", help="of each run (default: 2; with --quick 0.3)")
-    parser.add_argument("--repetitions", type=int, metavar="N", help="of each pair (default: 5; with --quick 2)")
+    parser.add_argument("--repetitions", type=int, metavar="N", help="of each run (default: 5; with --quick 1)")
     output.add_to(parser, plot="frames per second of each run")
     parser.set_defaults(main=_main)
 
@@ -32,48 +50,91 @@ def add_to(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def _main(args: argparse.Namespace) -> int:
     warm_up()
     seconds = args.seconds or (0.3 if args.quick else 2.0)
-    repetitions = args.repetitions or (2 if args.quick else 5)
+    repetitions = args.repetitions or (1 if args.quick else 5)
     with Bed() as bed:
         found = report.Report("throughput", report.machine(bed))
-    frames: dict[str, Repeated] = {}
-    shares: dict[str, Repeated] = {}
-    for name in args.workload or list(WORKLOADS):
+    for name in args.workload or [*WORKLOADS, _STORM]:
+        if name == _STORM:
+            with Bed() as bed:
+                results = interleaved({_STORM: partial(storm, bed, max(1.0, seconds))}, repetitions, output.tell)
+            _collect(found, results)
+            continue
         workload = WORKLOADS[name]
-        with Bed(DESK_4K if workload.size[0] > DESK[0] else DESK) as bed:
-            contenders = {
-                "raw": partial(throughput.raw_path, bed, workload, seconds),
-                "daemon": partial(throughput.daemon_path, bed, workload, seconds),
-            }
-            results = interleaved(contenders, repetitions, output.tell)
-        found.rows += [{"path": path, **row} for path, runs in results.items() for row in runs]
-        rates = {path: [row["fps_painted"] for row in runs] for path, runs in results.items()}
-        frames |= {f"{name} {path}": Repeated(tuple(values)) for path, values in rates.items()}
-        shares[name] = ratio(rates["daemon"], rates["raw"])
+        screen = DESK_4K if workload.size[0] > DESK[0] else DESK
+        for path in args.path or _PATHS:
+            with Bed(screen) as bed:
+                runs = _contenders(path, bed, workload, seconds, screen)
+                _collect(found, interleaved(runs, repetitions, output.tell))
+    return output.publish(args, found, lambda: _tables(found.rows), partial(_plot, found.rows))
 
-    def tables() -> None:
-        print_table(
-            ("WORKLOAD", "PATH", "MESSAGES/S", "FRAMES/S", "CPU US/MESSAGE", "PIXEL ERRORS"),
-            [
+
+def _contenders(
+    path: str, bed: Bed, workload: Workload, seconds: float, screen: tuple[int, int]
+) -> dict[str, Callable[[], dict[str, Any]]]:
+    if path == "daemon":
+        return {
+            f"{workload.name} daemon raw": partial(daemon_path.raw_path, bed, workload, seconds),
+            f"{workload.name} daemon": partial(daemon_path.daemon_path, bed, workload, seconds),
+        }
+
+    def through(stage: stages.StageMaker) -> dict[str, Any]:
+        with stage(bed) as made:
+            return full_path(bed, made, workload, seconds)
+
+    return {
+        f"{workload.name} full raw": partial(through, stages.raw),
+        f"{workload.name} full": partial(through, partial(stages.ours, screen=screen)),
+    }
+
+
+def _collect(found: report.Report, results: dict[str, list[dict[str, Any]]]) -> None:
+    for name, runs in results.items():
+        _, _, path = name.partition(" ")
+        for repetition, row in enumerate(runs):
+            about = {"path": path or _STORM, "repetition": repetition}
+            frames = row.pop("frames", [])
+            found.rows.append({**about, **row})
+            found.frames += [{"workload": row["workload"], **about, **frame} for frame in frames]
+
+
+def _of(rows: list[dict[str, Any]], workload: str, path: str, key: str) -> list[float]:
+    return [row[key] for row in rows if (row["workload"], row["path"]) == (workload, path)]
+
+
+def _tables(rows: list[dict[str, Any]]) -> None:
+    lines = []
+    for workload in WORKLOADS:
+        for path in _PATHS:
+            fps = _of(rows, workload, path, "fps_presented")
+            if not fps:
+                continue
+            top = _of(rows, workload, f"{path} raw", "fps_presented")
+            share, frames = ratio(fps, top), Repeated(tuple(fps))
+            last = [row for row in rows if (row["workload"], row["path"]) == (workload, path)][-1]
+            lines.append(
                 (
-                    row["workload"],
-                    row["path"],
-                    f"{row['messages_per_s']:.0f}",
-                    f"{row['fps_painted']:.0f}",
-                    f"{row['worker_cpu_us_per_message']:.2f}",
-                    row["pixel_errors"],
+                    workload, path, f"{frames.median:.0f}", f"{Repeated(tuple(top)).median:.0f}",
+                    f"{share.median:.2f} ({share.low:.2f} to {share.high:.2f})",
+                    f"{last['messages_per_s']:.0f}" if path == "daemon" else f"{last['fps_produced']:.0f}",
+                    f"{last['worker_cpu_us_per_message']:.2f}" if path == "daemon" else "-",
+                    last["copies_per_frame"],
+                    sum(_of(rows, workload, path, "pixel_errors")),
                 )
-                for row in found.rows
-            ],
-            empty="",
-        )
-        print()
-        print_table(
-            ("WORKLOAD", "FRAMES/S OF THE DAEMON OVER RAW", "RANGE"),
-            [(name, f"{share.median:.2f}", f"{share.low:.2f} to {share.high:.2f}") for name, share in shares.items()],
-            empty="",
-        )
+            )  # fmt: skip
+    if lines:
+        head = ("WORKLOAD", "PATH", "FRAMES/S", "RAW", "SHARE (RANGE)", "SENT/S", "CPU US EACH", "COPIES", "ERRORS")
+        print_table(head, lines, empty="")
+    for row in rows:
+        if row["workload"] == _STORM:
+            print()
+            figures = [(key, output.short(value)) for key, value in row.items() if key not in ("path", "workload")]
+            print_table(("STORM", "VALUE"), figures, empty="")
 
-    def plot(path: Path) -> None:
-        plots.intervals(frames, "frames per second", "throughput", path, log=True)
 
-    return output.publish(args, found, tables, plot)
+def _plot(rows: list[dict[str, Any]], path: Path) -> None:
+    figures: dict[str, list[float]] = {}
+    for row in rows:
+        if row["workload"] != _STORM:
+            figures.setdefault(f"{row['workload']} {row['path']}", []).append(row["fps_presented"])
+    spread = {name: Repeated(tuple(values)) for name, values in figures.items()}
+    plots.intervals(spread, "frames per second", "throughput", path, log=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from guid.bench.bed import Bed
-from guid.bench.throughput import daemon_path, raw_path
+from guid.bench.daemon_path import daemon_path, raw_path
 from guid.bench.workloads import WORKLOADS
 
 
@@ -20,7 +20,7 @@ def test_a_worker_paints_what_a_synthetic_agent_shares(bed: Bed, name: str) -> N
     result = daemon_path(bed, WORKLOADS[name], 0.1)
     assert result["pixel_errors"] == 0
     assert result["messages"] > 0
-    assert result["frames_painted"] > 0
+    assert result["frames_presented"] > 0
     assert result["copies_per_frame"] == 0
 
 
@@ -31,4 +31,4 @@ def test_headers_and_bodies_in_writes_of_their_own(bed: Bed) -> None:
 def test_the_ceiling_paints_every_message(bed: Bed) -> None:
     result = raw_path(bed, WORKLOADS["small"], 0.1)
     assert result["frames_superseded"] == 0
-    assert result["frames_painted"] == result["messages"] > 0
+    assert result["frames_presented"] == result["messages"] > 0

@@ -1,4 +1,4 @@
-"""Closed loop: how many messages and frames a second get through, and what each costs.
+"""Throughput of the daemon alone: how many messages and frames a second get through, and what each costs.
 
 `produced` counts SHMIMAGE messages sent, `painted` the puts that the display server executed for them. Damage that is
 merged before it is painted makes the second smaller than the first: `superseded` is the difference. A run ends when the
@@ -12,8 +12,9 @@ from typing import Any, Final
 import numpy as np
 
 from guid.bench.accounting import cpu_seconds
-from guid.bench.bed import Bed, Eye, windows_of
+from guid.bench.bed import Bed, windows_of
 from guid.bench.synthetic import SyntheticAgent, damage_messages
+from guid.bench.viewer import Viewer
 from guid.bench.workloads import Workload
 from guid.process import Child
 from guiproto.limits import BYTES_PER_PIXEL
@@ -115,8 +116,8 @@ def _result(
         "seconds": took,
         "messages": produced,
         "messages_per_s": produced / took,
-        "frames_painted": painted,
-        "fps_painted": painted / took,
+        "frames_presented": painted,
+        "fps_presented": painted / took,
         "frames_superseded": max(0, produced - painted),
         "mpixels_per_s": painted * workload.pixels_per_message / took / 1e6,
         "worker_cpu_us_per_message": cpu["worker"] / produced * 1e6,
@@ -171,12 +172,13 @@ def _pixel_errors(bed: Bed, agent: SyntheticAgent, number: int, pages: Any, size
     agent.settle()
     _wait_for_display(bed)
     row = next(row for row in windows_of(child) if row["remote_id"] == number)
-    eye = Eye(bed.desk.display)
+    viewer = Viewer(bed.desk.display)
     try:
         x, y = row["x"], row["y"]
-        visible = eye.pixels(max(0, x), max(0, y), min(width, 2048 - x), min(height, 1280 - y))
+        _, _, right, bottom = viewer.screen
+        visible = viewer.pixels(max(0, x), max(0, y), min(width, right - x), min(height, bottom - y))
     finally:
-        eye.close()
+        viewer.close()
     same = shared[: visible.shape[0], : visible.shape[1]]
     errors = int((visible != same).sum())
     agent.tell(Destroy(number))
