@@ -30,10 +30,12 @@ _TIMEOUT: Final = 20.0
 class Bed:
     """Temporary rendezvous directory and a desktop; workers are made on demand."""
 
-    def __init__(self, screen: tuple[int, int] = DESK) -> None:
+    def __init__(self, screen: tuple[int, int] = DESK, *, tcp: bool = False) -> None:
+        """`tcp`: whether the desktop's X server listens on TCP as well; it lets in this machine's users alone."""
         self._stack = contextlib.ExitStack()
         self.directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="guid-bench-")))
-        self.desk = self._stack.enter_context(Xvfb(*screen))
+        options = ("-listen", "tcp") if tcp else ("-nolisten", "tcp")
+        self.desk = self._stack.enter_context(Xvfb(*screen, options))
         self.environ = {"VCHAN_SOCKET_DIR": str(self.directory)}
         self.backend = registry.load("local", self.environ)
 

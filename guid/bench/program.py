@@ -37,7 +37,15 @@ class Program:
 
     def step(self, number: int, rect: Rect, timeout: float = 20.0) -> int:
         """Have one frame painted; when it was sent, in ns of the monotonic clock."""
+        self.ask_step(number, rect)
+        return self.stepped(timeout)
+
+    def ask_step(self, number: int, rect: Rect) -> None:
+        """The same without waiting: `stepped` is to be called afterwards."""
         self._say({"do": "step", "number": number, "rect": rect})
+
+    def stepped(self, timeout: float = 20.0) -> int:
+        """Wait until the frame is executed; when it was sent."""
         return int(self._hear(timeout)["sent_ns"])
 
     def start(
