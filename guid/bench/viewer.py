@@ -48,6 +48,7 @@ class Viewer:
         self._connection.display.damage_query_version()  # the server answers nothing else before
         self._root.damage_create(damage.DamageReportRawRectangles)
         self._connection.raw_events = frozenset((int(self._connection.display.extension_event.DamageNotify),))
+        self._connection.sync()
         self._poll = select.poll()
         self._poll.register(self._connection.fileno(), select.POLLIN)
         self._place: Rect | None = None
@@ -142,13 +143,14 @@ class Viewer:
 
     def _wait(self, timeout: float) -> bool:
         """Whether the screen changed in that time; what is known of it by then is taken off."""
-        changed = self._take()
+        changed = self.take()
         if not changed:
             self._poll.poll(timeout * 1000)
-            changed = self._take()
+            changed = self.take()
         return changed
 
-    def _take(self) -> bool:
+    def take(self) -> bool:
+        """Take off what is known of changes; whether there were any inside `bounds`."""
         x, y, width, height = self.bounds
         changed = False
         for event in self._connection.events():
