@@ -13,13 +13,16 @@ ARGS ?=
 PACKAGES := bubblewrap xvfb xterm x11-apps fonts-dejavu-core procps python3-venv
 # What the tests need on top: a real window manager, input, and a network for AppVMs.
 TEST_PACKAGES := openbox slirp4netns xdotool x11-utils x11-xserver-utils
+# What the benchmark compares us with.
+BENCH_PACKAGES := xpra python3-pil python3-gi-cairo tigervnc-standalone-server tigervnc-viewer xserver-xephyr
 
-.PHONY: help demo test check setup setup-test clean
+.PHONY: help demo test bench check setup setup-test clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    two AppVMs with applications, on \$$DISPLAY or on a display of their own; writes $(SCREENSHOT)"
 	@echo "make test    all tests"
+	@echo "make bench   all benchmarks, with what one could use instead; writes bench/RESULTS.md (QUICK=1: shorter)"
 	@echo "make check   lint, types, import contracts"
 	@echo "make setup   only install what is needed"
 	@echo "make clean   remove what these targets made"
@@ -30,6 +33,10 @@ demo: setup
 
 test: setup-test
 	@$(BIN)/python -m pytest $(ARGS)
+
+bench: setup
+	@sh scripts/install-packages $(BENCH_PACKAGES)
+	@$(BIN)/guid bench all --out bench $(if $(QUICK),--quick) $(ARGS)
 
 check: setup
 	$(BIN)/ruff check .

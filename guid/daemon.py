@@ -4,7 +4,6 @@ import contextlib
 import fcntl
 import logging
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Final
@@ -43,16 +42,19 @@ def _spawn(runtime: Path) -> None:
     if log_path.exists() and log_path.stat().st_size > _LOG_BYTES:
         log_path.replace(log_path.with_suffix(".log.old"))
     listening, ready = os.pipe()
-    with log_path.open("ab") as log:
-        subprocess.Popen(
+    with log_path.open("ab") as log, open(os.devnull, "rb") as nothing:
+        # Not through subprocess, which would want to be asked how it ended: it outlives us, and nobody waits for it.
+        os.posix_spawn(
+            sys.executable,
             [sys.executable, "-m", "guid.daemon", str(ready)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            pass_fds=(ready,),
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path)},
-            cwd="/",
+            {**os.environ, "PYTHONPATH": os.pathsep.join(os.path.abspath(entry) for entry in sys.path)},
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, nothing.fileno(), 0),
+                (os.POSIX_SPAWN_DUP2, log.fileno(), 1),
+                (os.POSIX_SPAWN_DUP2, log.fileno(), 2),
+                (os.POSIX_SPAWN_DUP2, ready, ready),  # onto itself: clears close-on-exec
+            ],
+            setsid=True,
         )
     os.close(ready)
     with open(listening, "rb") as pipe:
@@ -64,6 +66,7 @@ def _spawn(runtime: Path) -> None:
 def main() -> int:
     """Serve until idle. Writes "+" to the descriptor given as the first argument when it listens."""
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(message)s", level=logging.INFO)
+    os.chdir("/")  # no directory is kept from being unmounted
     runtime = runtime_dir()
     listener = Listener(runtime / SOCKET_NAME)
     state = runtime / "vms"

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
@@ -39,15 +38,13 @@ class Report:
     def write_jsonl(self, path: Path) -> None:
         """The frames, one JSON object a line, after a first line that says what and where. Replaces the file."""
         head = {"schema": SCHEMA, "benchmark": self.benchmark, "machine": self.machine}
-        write_lines(path, [head, *self.frames])
+        write_text(path, "".join(json.dumps(row) + "\n" for row in (head, *self.frames)))
 
 
-def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """One JSON object a line. Raises MachineCannot if the file cannot be written."""
+def write_text(path: Path, text: str) -> None:
+    """Replace the file. Raises MachineCannot if it cannot be written."""
     try:
-        with path.open("w") as file:
-            for row in rows:
-                file.write(json.dumps(row) + "\n")
+        path.write_text(text)
     except OSError as error:
         raise MachineCannot(f"cannot write {path}: {error.strerror}", "give another file") from None
 
