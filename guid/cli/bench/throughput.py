@@ -41,7 +41,7 @@ def add_to(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help=f"one of {', '.join(WORKLOADS)}, {_STORM} (default: all of them; repeatable)",
     )  # fmt: skip
     parser.add_argument("--path", choices=_PATHS, action="append", help="how deep (default: both; repeatable)")
-    parser.add_argument("--seconds", type=float, metavar="N", help="of each run (default: 2; with --quick 0.3)")
+    parser.add_argument("--seconds", type=float, metavar="N", help="of each run (default: 1; with --quick 0.3)")
     parser.add_argument("--repetitions", type=int, metavar="N", help="of each run (default: 5; with --quick 1)")
     output.add_to(parser, plot="frames per second of each run")
     parser.set_defaults(main=_main)
@@ -49,7 +49,7 @@ def add_to(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def _main(args: argparse.Namespace) -> int:
     warm_up()
-    seconds = args.seconds or (0.3 if args.quick else 2.0)
+    seconds = args.seconds or (0.3 if args.quick else 1.0)
     repetitions = args.repetitions or (1 if args.quick else 5)
     with Bed() as bed:
         found = report.Report("throughput", report.machine(bed))
