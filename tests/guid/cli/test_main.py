@@ -27,6 +27,17 @@ def test_every_command_and_option_has_help(command: str) -> None:
     assert len(found.format_help()) > 100
 
 
+def test_every_benchmark_and_option_has_help() -> None:
+    (top,) = (action for action in parser()._actions if isinstance(action, argparse._SubParsersAction))
+    (kinds,) = (action for action in top.choices["bench"]._actions if isinstance(action, argparse._SubParsersAction))
+    assert set(kinds.choices) == {"throughput", "latency", "rates", "scale", "neighbour", "compare", "all"}
+    for name, found in kinds.choices.items():
+        assert found.description, name
+        options = {option for action in found._actions for option in action.option_strings}
+        assert {"--quick", "--json", "--jsonl", "--plot"} <= options or name == "all"
+        assert all(action.help for action in found._actions), name
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
