@@ -354,7 +354,8 @@ def test_a_question_can_be_asked_without_waiting(connection: XConnection) -> Non
     assert question.width == 400
 
 
-def test_raw_questions_get_raw_answers_in_order(connection: XConnection, window: Any) -> None:
+def test_raw_questions_get_raw_answers_in_order(connection: XConnection) -> None:
+    window: Any = root_of(connection).create_window(0, 0, 30, 20, 0, 24)
     get_geometry = struct.Struct("=BxHI")
     root = root_of(connection).id
     width_of = struct.Struct("=16xH")
@@ -363,6 +364,7 @@ def test_raw_questions_get_raw_answers_in_order(connection: XConnection, window:
     )
     assert width_of.unpack_from(first) == (400,)
     assert wrong[0] == 0, "an X error"
+    assert width_of.unpack_from(last) == (30,)
     assert first[0] == last[0] == 1
     connection.sync()
     assert connection.errors == 0
