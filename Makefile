@@ -7,20 +7,25 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SCREENSHOT ?= demo.png
 JSON ?= demo.json
+BENCH_DIR ?= bench
+QUICK ?=
 ARGS ?=
 
 # What AppVMs and the demo need; fonts so that a terminal is readable.
 PACKAGES := bubblewrap xvfb xterm x11-apps fonts-dejavu-core procps python3-venv
 # What the tests need on top: a real window manager, input, and a network for AppVMs.
 TEST_PACKAGES := openbox slirp4netns xdotool x11-utils x11-xserver-utils
+# What the benchmarks compare with.
+BENCH_PACKAGES := xserver-xephyr tigervnc-standalone-server tigervnc-viewer xpra python3-pil python3-gi-cairo
 
-.PHONY: help demo test check setup setup-test clean
+.PHONY: help demo test check bench setup setup-test setup-bench clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    two AppVMs with applications, on \$$DISPLAY or on a display of their own; writes $(SCREENSHOT)"
 	@echo "make test    all tests"
 	@echo "make check   lint, types, import contracts"
+	@echo "make bench   all benchmarks, and peers to compare with; writes $(BENCH_DIR)/RESULTS.md (QUICK=1: to look at)"
 	@echo "make setup   only install what is needed"
 	@echo "make clean   remove what these targets made"
 
@@ -37,11 +42,17 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+bench: setup-bench
+	@$(BIN)/guid bench all --out $(BENCH_DIR) $(if $(QUICK),--quick) $(ARGS)
+
 setup: $(STAMP)
 	@sh scripts/install-packages $(PACKAGES)
 
 setup-test: setup
 	@sh scripts/install-packages $(TEST_PACKAGES)
+
+setup-bench: setup
+	@sh scripts/install-packages $(BENCH_PACKAGES)
 
 $(STAMP): pyproject.toml Makefile
 	@sh scripts/install-packages $(PACKAGES)
