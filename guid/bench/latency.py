@@ -4,14 +4,14 @@
 desktop's pointer moves or a key goes down, a program in the AppVM gets the event. `native` is the same draw with the
 same two clients on one X server, and nothing of ours between them. The event is the X server's own, not photons.
 
-Single shots start when everything is at rest. In an open loop the times of all shots are fixed in advance, so a stall
-makes every shot that it delays late (no coordinated omission).
+Single shots start when everything is at rest, one of each path in turn. In an open loop the times of all shots are
+fixed in advance, so a stall makes every shot that it delays late (no coordinated omission).
 """
 
 import select
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from struct import Struct
 from typing import Any, Final
@@ -77,19 +77,22 @@ class Watch:
         return False
 
 
-def single_shots(path: Path, count: int) -> list[float]:
-    """Latencies in microseconds of `count` shots, each fired when the last one's effects are over."""
-    watch = Watch(path)
-    found = []
+def in_turn(paths: Mapping[str, Path], count: int) -> Iterator[tuple[str, float]]:
+    """`count` single shots of each path, one of each in turn: (name, microseconds). Each starts when all is at rest.
+
+    In turn, because a path that is shot many times in a row has the caches to itself: a native draw of a large window
+    is then twice as fast as it ever is on a desktop where anything else happens.
+    """
     for _ in range(count):
-        watch.drain()
-        start = time.perf_counter()
-        path.fire()
-        if not watch.wait(_TIMEOUT):
-            raise MachineCannot(f"{path.name}: nothing was seen for {_TIMEOUT:g} s")
-        found.append((time.perf_counter() - start) * 1e6)
-        path.then()
-    return found
+        for name, path in paths.items():
+            watch = Watch(path)
+            watch.drain()
+            start = time.perf_counter()
+            path.fire()
+            if not watch.wait(_TIMEOUT):
+                raise MachineCannot(f"{path.name}: nothing was seen for {_TIMEOUT:g} s")
+            yield name, (time.perf_counter() - start) * 1e6
+            path.then()
 
 
 def open_loop(path: Path, rate: float, count: int) -> tuple[list[float], int]:
@@ -112,13 +115,7 @@ def open_loop(path: Path, rate: float, count: int) -> tuple[list[float], int]:
     return found, lost
 
 
-def shots(path: Path, count: int, rate: float | None) -> tuple[list[float], int]:
-    """`count` single shots, or an open loop if there is a rate; the first tenth of them is warm-up and left out."""
-    found, lost = (single_shots(path, count), 0) if rate is None else open_loop(path, rate, count)
-    return found[len(found) // 10 :], lost
-
-
-def summary(name: str, samples: dict[str, list[float]]) -> dict[str, Any]:
+def summary(name: str, samples: Mapping[str, list[float]]) -> dict[str, Any]:
     """Percentiles in microseconds, and the median as a multiple of the native draw of that size, else of the small."""
     size = name.rpartition(" ")[2]
     native = samples[f"native {size if size in SIZES else '64x64'}"]
@@ -131,21 +128,25 @@ def summary(name: str, samples: dict[str, list[float]]) -> dict[str, Any]:
 @contextmanager
 def paths(bed: Bed) -> Iterator[dict[str, Path]]:
     """All paths on one bed, with a real agent and a real worker between its two X servers."""
-    with Xvfb(*DESK) as plain, bed.guest() as (server, _agent), bed.worker() as child:
-        alone = XConnection(plain.display)
+    with Xvfb(*DESK) as plain, bed.guest() as (server, _agent), bed.worker() as child, ExitStack() as stack:
+
+        def connect(display: str) -> XConnection:
+            return stack.enter_context(closing(XConnection(display)))
+
+        alone = connect(plain.display)
         alone_window = _window(alone)
-        program = XConnection(server.display)
+        program = connect(server.display)
         window = _window(program)
         row = _wait_for_window(child)
-        desk = XConnection(bed.desk.display)
+        desk = connect(bed.desk.display)
         shown = desk.display.create_resource_object("window", row["local_id"])
         inner = shown.query_tree().children[0]
-        watcher = XConnection(bed.desk.display)
+        watcher = connect(bed.desk.display)
         found = {
-            **_draws("native", alone, alone_window, XConnection(plain.display), alone_window),
+            **_draws("native", alone, alone_window, connect(plain.display), alone_window),
             **_draws("draw", program, window, watcher, inner),
         }
-        listener = XConnection(server.display)
+        listener = connect(server.display)
         target: Any = listener.display.create_resource_object("window", window.id)
         target.change_attributes(event_mask=X.KeyPressMask | X.PointerMotionMask)
         listener.sync()

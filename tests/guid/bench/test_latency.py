@@ -9,15 +9,13 @@ def test_every_path_is_seen() -> None:
         assert set(paths) == {
             "native 64x64", "native 1600x900", "draw 64x64", "draw 1600x900", "motion", "key",
         }  # fmt: skip
-        samples = {}
-        for name, path in paths.items():
-            found, lost = latency.shots(path, 20, None)
-            assert (len(found), lost) == (18, 0)
-            samples[name] = found
-        found, lost = latency.shots(paths["draw 64x64"], 20, 100.0)
-        assert len(found) + lost >= 18
+        samples: dict[str, list[float]] = {name: [] for name in paths}
+        for name, value in latency.in_turn(paths, 20):
+            samples[name].append(value)
+        found, lost = latency.open_loop(paths["draw 64x64"], 100.0, 20)
+        assert len(found) + lost == 20
     for name in samples:
         row = latency.summary(name, samples)
-        assert row["n"] == 18
+        assert row["n"] == 20
         assert row["p99_us"] is None
     assert latency.summary("native 1600x900", samples)["ratio"] == 1.0
