@@ -85,8 +85,9 @@ def _cell(rows: Rows, contender: str, name: str) -> str:
     if found is None:
         return "n/a"
     alike = contender not in ("ours", "ours again") and differs(rows, contender, name) is False
-    return f"{'~' if alike else ''}{_short(found.median)} ({_short(found.low)} to {_short(found.high)})"
+    middle, low, high = map(_short, (found.median, found.low, found.high))
+    return f"{'~' if alike else ''}{middle}" + ("" if low == high else f" ({low} to {high})")
 
 
 def _short(value: float) -> str:
-    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
+    return f"{value:,.0f}" if value >= 10 or not value else f"{value:.1f}"
