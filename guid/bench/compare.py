@@ -7,7 +7,6 @@
 The program, its frames (noise) and the viewer are the same for everybody. The last frame is compared pixel by pixel.
 """
 
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from guid.bench.bed import Bed
 from guid.bench.full_path import Performance, performance
 from guid.bench.painter import Rect
 from guid.bench.peers import Peer
-from guid.bench.stats import Distribution, Repeated, ratio
+from guid.bench.stats import Distribution
 from guiproto.errors import MachineCannot
 
 _WINDOW: Final = (1920, 1080)
@@ -82,6 +81,7 @@ def _turn(bed: Bed, peer: Peer, effort: Effort) -> dict[str, Any]:
             "video_fps_presented": video.presented / video.seconds,
             "video_frames_seen": video.fates.count("seen"),
             "video_frames_dropped": video.fates.count("dropped"),
+            "video_frames_superseded": max(0, len(video.fates.frames) - round(video.presented)),
             "video_frames_produced": len(video.fates.frames),
             "video_latency": Distribution.of(video.fates.latencies_us()).as_dict("us"),
             "frames": video.fates.frames,
@@ -103,37 +103,3 @@ def _shots(show: Performance, count: int) -> list[float]:
         late.append((seen.seen_ns - show.program.stepped()) / 1000)
         show.number += 1
     return late
-
-
-FIGURES: Final[dict[str, Callable[[dict[str, Any]], float | None]]] = {
-    "draw_p50_us": lambda row: row["draw"]["p50_us"],
-    "video_fps": lambda row: row["video_fps_presented"],
-    "video_p50_us": lambda row: row["video_latency"]["p50_us"],
-    "full_fps": lambda row: row["full_fps_presented"],
-    "cpu_us_per_frame": lambda row: row["cpu_us_per_frame"],
-    "memory_mib": lambda row: row["memory_mib"],
-}
-"""What is compared, by the name that tables use."""
-
-
-def figure(rows: Sequence[dict[str, Any]], contender: str, name: str) -> Repeated | None:
-    """One figure of a contender in all its rounds; None if it has none."""
-    values = [FIGURES[name](row) for row in rows if row["contender"] == contender and "failed" not in row]
-    known = [value for value in values if value is not None]
-    return Repeated(tuple(known)) if known else None
-
-
-def noise(rows: Sequence[dict[str, Any]], name: str) -> float | None:
-    """How far two runs of the same thing were apart at most, as a share: 0.1 is a tenth. None where it is not known."""
-    one, other = figure(rows, "ours", name), figure(rows, "ours again", name)
-    if one is None or other is None or len(one.values) != len(other.values) or 0.0 in one.values:
-        return None
-    return max(abs(value - 1) for value in ratio(other.values, one.values).values)
-
-
-def differs(rows: Sequence[dict[str, Any]], contender: str, name: str) -> bool | None:
-    """Whether the contender differs from ours by more than the noise; None where that cannot be said."""
-    ours, theirs, floor = figure(rows, "ours", name), figure(rows, contender, name), noise(rows, name)
-    if ours is None or theirs is None or floor is None or not ours.median:
-        return None
-    return abs(statistics.median(theirs.values) / ours.median - 1) > floor

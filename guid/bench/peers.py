@@ -146,7 +146,7 @@ def tigervnc(bed: Bed) -> Iterator[Stage]:
         server, display = programs.start_server(
             "server",
             ["Xvnc", "-geometry", _SIZE, "-depth", "24", "-SecurityTypes", "None", "-rfbport", "-1", "-rfbunixpath",
-             str(socket), "-FrameRate", "1000", "-nolisten", "tcp"],
+             str(socket), "-FrameRate", "1000", "-CompareFB", "0", "-nolisten", "tcp"],
         )  # fmt: skip
         programs.until(socket.exists, "the VNC server's socket")
         viewer = programs.start(
@@ -154,7 +154,6 @@ def tigervnc(bed: Bed) -> Iterator[Stage]:
             ["vncviewer", "-SecurityTypes", "None", "-AutoSelect=0", "-PreferredEncoding", "Raw", "-FullColor",
              "-NoJPEG", "-RemoteResize=0", "-geometry", f"{_SIZE}+0+0", str(socket)],
         )  # fmt: skip
-        time.sleep(1.0)
         yield Stage(display, {"server": server, "viewer": viewer}, "; ".join(programs.commands), at=(0, 0))
 
 
@@ -170,6 +169,7 @@ def xpra(bed: Bed) -> Iterator[Stage]:
     """Seamless windows by xpra: shared memory between its server and its client, uncompressed pixels."""
     with _programs(bed) as programs:
         runtime = programs.environ["XDG_RUNTIME_DIR"]
+        programs.environ["XPRA_SYSTEM_CONF_DIRS"] = runtime  # the system's start a whole session
         bare, display = programs.start_server(
             "display",
             ["Xvfb", "-screen", "0", "2048x1280x24", "-nolisten", "tcp", "-noreset", "+extension", "Composite",
@@ -179,7 +179,7 @@ def xpra(bed: Bed) -> Iterator[Stage]:
         server = programs.start(
             "server",
             ["xpra", "start", display, "--use-display=yes", "--daemon=no", f"--bind={socket}", "--mmap=yes",
-             f"--socket-dir={runtime}", "--start-new-commands=no", "--start=true", "--html=off",
+             f"--socket-dir={runtime}", "--start-new-commands=no", "--html=off",
              "--dbus-proxy=no", "--dbus-launch=", *_XPRA_OFF],
         )  # fmt: skip
         programs.until(socket.exists, "xpra's socket")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from guid.bench import compare
+from guid.bench import compared
 from guid.bench.stats import Repeated, ratio
 
 Row = Mapping[str, Any]
@@ -68,13 +68,13 @@ def _compare(rows: Sequence[Row]) -> list[str]:
         [
             (
                 name,
-                *(_spread(compare.figure(measured, name, key)) for key in _COMPARE),
+                *(_spread(compared.figure(measured, name, key)) for key in _COMPARE),
                 max(row["pixel_errors"] for row in measured if row["contender"] == name and "failed" not in row),
             )
             for name in names
         ],
     )
-    floors = {key: compare.noise(measured, key) for key in _COMPARE}
+    floors = {key: compared.noise(measured, key) for key in _COMPARE}
     noise = ", ".join(f"{_COMPARE[key]}: {floor:.0%}" for key, floor in floors.items() if floor is not None)
     about = {row["contender"]: row for row in measured if "failed" not in row}
     out = [

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from guid.bench import compare, plots, report
+from guid.bench import compare, compared, plots, report
 from guid.bench.bed import DESK, Bed
 from guid.bench.peers import PEERS, Peer, version
 from guid.cli.bench import output
@@ -48,51 +48,22 @@ def _main(args: argparse.Namespace) -> int:
     for row in rows:
         row["version"] = versions[row["contender"]]
     found.rows = [*rows, *missing]
-    return output.publish(args, found, lambda: _tables(chosen, found.rows), partial(_plot, chosen, rows))
+    return output.publish(args, found, partial(_tables, found.rows), partial(_plot, chosen, rows))
 
 
-def _tables(chosen: list[Peer], rows: list[dict[str, Any]]) -> None:
-    measured = [row for row in rows if "missing" not in row]
-    lines: list[tuple[object, ...]] = []
-    for peer in chosen:
-        cells = [_cell(measured, peer.name, name) for name in compare.FIGURES]
-        errors = [row["pixel_errors"] for row in measured if row["contender"] == peer.name and "failed" not in row]
-        lines.append((peer.name, *cells, max(errors) if errors else "n/a"))
-    head = ("CONTENDER", "DRAW US", "VIDEO FPS", "VIDEO US", "FULL FPS", "CPU US/FRAME", "MIB", "ERRORS")
-    print_table(head, lines, empty="")
-    floor = {name: compare.noise(measured, name) for name in compare.FIGURES}
-    known = ", ".join(f"{name} {value:.0%}" for name, value in floor.items() if value is not None)
-    print(
-        "\nmedian of the rounds (range); ~ differs from ours by less than two runs of ours differ: " + (known or "n/a")
-    )
-    for row in rows:
-        if "missing" in row or "failed" in row:
-            print(f"{row['contender']}: {row.get('missing') or row['failed']}")
-    print()
-    for peer in chosen:
-        for row in measured:
-            if row["contender"] == peer.name and "failed" not in row:
-                print(f"{peer.name}: {row['version'] + ', ' if row['version'] else ''}{row['about']}")
-                break
-
-
-def _cell(rows: list[dict[str, Any]], contender: str, name: str) -> str:
-    found = compare.figure(rows, contender, name)
-    if found is None:
-        return "n/a"
-    mark = "~" if contender not in ("ours", "ours again") and compare.differs(rows, contender, name) is False else ""
-    return f"{mark}{_short(found.median)} ({_short(found.low)}-{_short(found.high)})"
-
-
-def _short(value: float) -> str:
-    return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
+def _tables(rows: list[dict[str, Any]]) -> None:
+    head, lines = compared.table(rows)
+    print_table([heading.upper() for heading in head], lines, empty="")
+    print(f"\nmedian of the rounds (range); {compared.about_noise(rows)}\n")
+    for note in compared.notes(rows):
+        print(note)
 
 
 def _plot(chosen: list[Peer], rows: list[dict[str, Any]], path: Path) -> None:
     figures = {}
     for name in ("full_fps", "video_fps", "draw_p50_us"):
         for peer in chosen:
-            found = compare.figure(rows, peer.name, name)
+            found = compared.figure(rows, peer.name, name)
             if found is not None:
                 figures[f"{name} {peer.name}"] = found
     plots.intervals(figures, "frames per second, or microseconds", "us and others", path, log=True)
