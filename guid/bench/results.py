@@ -10,14 +10,6 @@ Row = Mapping[str, Any]
 
 _MACHINE: Final = ("when", "commit", "cpu", "cpus", "governor", "memory_gib", "system", "kernel", "x_server", "screen",
                    "python", "numpy")  # fmt: skip
-_COMPARE: Final = {
-    "draw_p50_us": "draw 64x64, p50 us",
-    "video_fps": "640x360 at 60/s: frames/s",
-    "video_p50_us": "its lateness, p50 us",
-    "full_fps": "1920x1080 unlimited: frames/s",
-    "cpu_us_per_frame": "CPU us per frame, all processes",
-    "memory_mib": "memory MiB",
-}
 
 
 def markdown(summaries: Mapping[str, Row], plots: Mapping[str, str]) -> str:
@@ -61,33 +53,15 @@ def _spread(figure: Repeated | None) -> str:
 
 
 def _compare(rows: Sequence[Row]) -> list[str]:
-    measured = [dict(row) for row in rows if "missing" not in row]
-    names = list(dict.fromkeys(row["contender"] for row in measured if "failed" not in row))
-    table = _table(
-        ("contender", *_COMPARE.values(), "wrong pixels"),
-        [
-            (
-                name,
-                *(_spread(compared.figure(measured, name, key)) for key in _COMPARE),
-                max(row["pixel_errors"] for row in measured if row["contender"] == name and "failed" not in row),
-            )
-            for name in names
-        ],
-    )
-    floors = {key: compared.noise(measured, key) for key in _COMPARE}
-    noise = ", ".join(f"{_COMPARE[key]}: {floor:.0%}" for key, floor in floors.items() if floor is not None)
-    about = {row["contender"]: row for row in measured if "failed" not in row}
-    out = [
-        "Median of the rounds (range). The same program, frames and viewer for everybody; frames/s are what the "
-        "desktop's X server reports as painted.",
-        table,
-        f"Two runs of ours differed by at most: {noise or 'n/a'}. A smaller difference is none.",
-        "\n".join(f"- {name}: {row['version'] + ', ' if row['version'] else ''}{row['about']}"
-                  for name, row in about.items()),
-    ]  # fmt: skip
-    left_out = [f"- {row['contender']}: {row.get('missing') or row['failed']}" for row in rows
-                if "missing" in row or "failed" in row]  # fmt: skip
-    return out + (["\n".join(left_out)] if left_out else [])
+    measured = [row for row in rows if "missing" not in row]
+    return [
+        "Median of the rounds (range). The same program, frames and viewer for everybody: a draw of 64x64, a video of "
+        "640x360 at 60 frames/s, and 1920x1080 as fast as it goes, counted as the area that the desktop's X server "
+        "reports as painted; CPU and memory of all processes in between.",
+        _table(*compared.table(measured)),
+        compared.about_noise(measured) + ".",
+        "\n".join(f"- {note}" for note in compared.notes(rows)),
+    ]
 
 
 def _latency(rows: Sequence[Row]) -> list[str]:
