@@ -146,7 +146,7 @@ def tigervnc(bed: Bed) -> Iterator[Stage]:
         server, display = programs.start_server(
             "server",
             ["Xvnc", "-geometry", _SIZE, "-depth", "24", "-SecurityTypes", "None", "-rfbport", "-1", "-rfbunixpath",
-             str(socket), "-FrameRate", "1000", "-CompareFB", "0", "-nolisten", "tcp"],
+             str(socket), "-FrameRate", "1000", "-nolisten", "tcp"],
         )  # fmt: skip
         programs.until(socket.exists, "the VNC server's socket")
         viewer = programs.start(
