@@ -31,11 +31,15 @@ _SHOT_SECONDS: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much is run: shots, and seconds of the two others, in each of so many rounds."""
+    """How much is run: shots, and seconds of the two others, in each of so many rounds.
+
+    `warm_up` seconds of each of the two come first and do not count: some adapt to what they are given.
+    """
 
     rounds: int
     shots: int
     seconds: float
+    warm_up: float
 
 
 def compare(bed: Bed, peers: Sequence[Peer], effort: Effort, tell: Callable[[str], None]) -> list[dict[str, Any]]:
@@ -63,9 +67,10 @@ def _turn(bed: Bed, peer: Peer, effort: Effort) -> dict[str, Any]:
         started = time.perf_counter() - start
         shots = _shots(show, effort.shots)
         show.aim(_VIDEO)
-        show.run([_VIDEO], 0.2, _VIDEO_RATE)
+        show.run([_VIDEO], effort.warm_up, _VIDEO_RATE)
         video = show.run([_VIDEO], effort.seconds, _VIDEO_RATE)
         show.aim(_FULL)
+        show.run([_FULL], effort.warm_up)
         pids = [show.program.pid, bed.desk.pid, *stage.pids()]
         burnt = sum(map(cpu_seconds, pids))
         full = show.run([_FULL], effort.seconds)

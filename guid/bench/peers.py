@@ -140,7 +140,7 @@ def xephyr(bed: Bed) -> Iterator[Stage]:
 
 @contextlib.contextmanager
 def tigervnc(bed: Bed) -> Iterator[Stage]:
-    """A VNC server and its viewer, raw pixels."""
+    """A VNC server and its viewer. Hextile loses nothing, and was faster than Raw, Tight and ZRLE with such frames."""
     with _programs(bed) as programs:
         socket = programs.directory / "vnc"
         server, display = programs.start_server(
@@ -151,7 +151,7 @@ def tigervnc(bed: Bed) -> Iterator[Stage]:
         programs.until(socket.exists, "the VNC server's socket")
         viewer = programs.start(
             "viewer",
-            ["vncviewer", "-SecurityTypes", "None", "-AutoSelect=0", "-PreferredEncoding", "Raw", "-FullColor",
+            ["vncviewer", "-SecurityTypes", "None", "-AutoSelect=0", "-PreferredEncoding", "Hextile", "-FullColor",
              "-NoJPEG", "-RemoteResize=0", "-geometry", f"{_SIZE}+0+0", str(socket)],
         )  # fmt: skip
         yield Stage(display, {"server": server, "viewer": viewer}, "; ".join(programs.commands), at=(0, 0))

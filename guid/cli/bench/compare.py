@@ -33,7 +33,9 @@ def add_to(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def _main(args: argparse.Namespace) -> int:
     warm_up()
-    effort = compare.Effort(args.rounds or 2, 30, 1.0) if args.quick else compare.Effort(args.rounds or 5, 100, 2.0)
+    effort = compare.Effort(args.rounds or 5, 100, 2.0, 0.5)
+    if args.quick:
+        effort = compare.Effort(args.rounds or 2, 30, 1.0, 0.2)
     chosen = [peer for peer in PEERS if args.contender is None or peer.name in args.contender]
     present = [peer for peer in chosen if peer.missing() is None]
     with Bed(DESK, tcp=True) as bed:

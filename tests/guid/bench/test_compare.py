@@ -10,7 +10,7 @@ _ALWAYS = ("raw", "ours", "x11-socket")
 def test_every_contender_takes_its_turn_and_shows_the_right_pixels() -> None:
     peers = [peer for peer in PEERS if peer.name in _ALWAYS]
     with Bed(tcp=True) as bed:
-        rows = compare(bed, peers, Effort(rounds=1, shots=3, seconds=0.2), lambda _: None)
+        rows = compare(bed, peers, Effort(rounds=1, shots=3, seconds=0.2, warm_up=0.1), lambda _: None)
     assert [row["contender"] for row in rows] == list(_ALWAYS)
     for row in rows:
         assert row.get("failed") is None
