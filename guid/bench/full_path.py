@@ -30,6 +30,7 @@ _FIND_SECONDS: Final = 15.0
 _AGAIN_SECONDS: Final = 1.0
 _WARM_UP_SECONDS: Final = 0.2
 _LAST_SECONDS: Final = 10.0
+_QUIET_SECONDS: Final = 0.4
 
 
 @dataclass(slots=True)
@@ -88,13 +89,18 @@ class Performance:
         return Run(Fates.of(produced, seen), viewer.painted / area, took, cpu)
 
     def errors(self, number: int, rect: Rect) -> int:
-        """Wrong pixels of one more frame, which is waited for."""
+        """Wrong pixels of one more frame, compared once, when nothing has been painted there for a while.
+
+        Not when its columns have arrived: some peers show those before what is between them.
+        """
         self.program.step(number, rect)
+        viewer = self.viewer
         with contextlib.suppress(MachineCannot):  # then its pixels are wrong, and counted
-            self.viewer.wait_for(number, _LAST_SECONDS)
-        x, y, width, height = self.viewer.place
-        shown = self.viewer.pixels(x, y, width, height)
-        return int((shown != painter.frame(number, width, height)).sum())
+            viewer.wait_for(number, _LAST_SECONDS)
+        viewer.bounds = viewer.place
+        viewer.until_quiet(_QUIET_SECONDS, _LAST_SECONDS)
+        x, y, width, height = viewer.place
+        return int((viewer.pixels(x, y, width, height) != painter.frame(number, width, height)).sum())
 
 
 @dataclass(frozen=True, slots=True)

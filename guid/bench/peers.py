@@ -190,9 +190,8 @@ def xpra(bed: Bed) -> Iterator[Stage]:
              "--opengl=no", "--desktop-scaling=off", *_XPRA_OFF],
         )  # fmt: skip
         time.sleep(3.0)
-        yield Stage(
-            display, {"display": bare, "server": server, "client": client}, "; ".join(programs.commands), at=(0, 0)
-        )
+        about = "; ".join(["none of the system's configuration (XPRA_SYSTEM_CONF_DIRS)", *programs.commands])
+        yield Stage(display, {"display": bare, "server": server, "client": client}, about, at=(0, 0))
 
 
 PEERS: Final = (
@@ -200,7 +199,13 @@ PEERS: Final = (
     Peer("ours", stages.ours),
     Peer("ours again", stages.ours),
     Peer("x11-socket", x11_socket),
-    Peer("xephyr", xephyr, ("Xephyr",), "xserver-xephyr"),
+    Peer(
+        "xephyr",
+        xephyr,
+        ("Xephyr",),
+        "xserver-xephyr",
+        ("dpkg-query", "--show", "--showformat=${Package} ${Version}", "xserver-xephyr"),
+    ),
     Peer(
         "tigervnc", tigervnc, ("Xvnc", "vncviewer"), "tigervnc-standalone-server tigervnc-viewer", ("Xvnc", "-version")
     ),
@@ -211,7 +216,7 @@ PEERS: Final = (
 
 def version(peer: Peer) -> str:
     """What the peer says of its version; empty for those that are parts of this program or of the X server."""
-    if not peer.version:
+    if not peer.version or shutil.which(peer.version[0]) is None:
         return ""
     said = subprocess.run(peer.version, capture_output=True, text=True, check=False, timeout=30)
     lines = [line.strip() for line in (said.stdout + said.stderr).splitlines() if line.strip()]

@@ -15,7 +15,7 @@ def ecdf(samples: Mapping[str, Sequence[float]], unit: str, title: str, path: Pa
 
     Raises MachineCannot without matplotlib, or if the file cannot be written.
     """
-    figure, axes = _figure(title, height=5.0)
+    figure, (axes,) = _figure(title, height=5.0)
     for name, values in samples.items():
         if len(values):
             ordered = np.sort(np.asarray(values, float))
@@ -33,24 +33,46 @@ def intervals(figures: Mapping[str, Repeated], unit: str, title: str, path: Path
 
     Raises MachineCannot as `ecdf` does.
     """
-    figure, axes = _figure(title, height=1.5 + 0.4 * len(figures))
+    figure, (axes,) = _figure(title, height=1.5 + 0.4 * len(figures))
+    _draw_intervals(axes, figures, unit, log=log)
+    _save(figure, path)
+
+
+def panels(parts: Mapping[str, Mapping[str, Repeated]], title: str, path: Path) -> None:
+    """As `intervals`, one below the other, each on a logarithmic axis of its own: at least one of `parts`, by label.
+
+    Raises MachineCannot as `ecdf` does.
+    """
+    heights = [0.7 + 0.4 * len(figures) for figures in parts.values()]
+    figure, axes = _figure(title, height=0.8 + sum(heights), rows=heights)
+    for ax, (unit, figures) in zip(axes, parts.items(), strict=True):
+        _draw_intervals(ax, figures, unit, log=True)
+    _save(figure, path)
+
+
+def _draw_intervals(axes: Any, figures: Mapping[str, Repeated], unit: str, *, log: bool) -> None:
     for row, (name, figure_) in enumerate(figures.items()):
         axes.plot([figure_.low, figure_.high], [row, row], color="tab:blue", linewidth=2)
         axes.plot(figure_.values, [row] * len(figure_.values), "|", color="tab:blue", markersize=10)
         axes.plot([figure_.median], [row], "o", color="tab:blue")
-        axes.annotate(f"{figure_.median:.3g}", (figure_.median, row), xytext=(0, 7), textcoords="offset points")
+        axes.annotate(
+            f"{figure_.median:.3g}" if figure_.median < 1000 else f"{figure_.median:.0f}",
+            (figure_.median, row),
+            xytext=(0, 7),
+            textcoords="offset points",
+        )
         axes.axhline(row, color="0.9", zorder=0, label=name)
     axes.set_yticks(range(len(figures)), list(figures))
-    axes.invert_yaxis()
+    axes.set_ylim(len(figures) - 0.5, -0.8)
     if log:
         axes.set_xscale("log")
     else:
         axes.set_xlim(left=0)
     axes.set_xlabel(unit)
-    _save(figure, path)
 
 
-def _figure(title: str, height: float) -> tuple[Any, Any]:
+def _figure(title: str, height: float, rows: Sequence[float] = (1.0,)) -> tuple[Any, list[Any]]:
+    """A figure, and the axes of its parts, which have those shares of the height."""
     try:
         import matplotlib
     except ImportError:
@@ -61,9 +83,9 @@ def _figure(title: str, height: float) -> tuple[Any, Any]:
     from matplotlib.figure import Figure
 
     figure: Any = Figure(figsize=(9.0, height), layout="constrained")
-    axes = figure.add_subplot()
-    axes.set_title(title)
-    return figure, axes
+    figure.suptitle(title)
+    axes = figure.subplots(len(rows), squeeze=False, gridspec_kw={"height_ratios": rows})[:, 0]
+    return figure, list(axes)
 
 
 def _save(figure: Any, path: Path) -> None:

@@ -12,8 +12,11 @@ _MACHINE: Final = ("when", "commit", "cpu", "cpus", "governor", "memory_gib", "s
                    "python", "numpy")  # fmt: skip
 
 
-def markdown(summaries: Mapping[str, Row], plots: Mapping[str, str]) -> str:
-    """`summaries`: by benchmark. `plots`: the file names of their pictures. Ends with a newline."""
+def markdown(summaries: Mapping[str, Row], plots: Mapping[str, str], failed: Sequence[str] = ()) -> str:
+    """`summaries`: by benchmark. `plots`: the file names of their pictures. `failed`: benchmarks without a summary.
+
+    Ends with a newline.
+    """
     first = next(iter(summaries.values()))
     parts = [
         "# Results of one machine",
@@ -30,6 +33,8 @@ def markdown(summaries: Mapping[str, Row], plots: Mapping[str, str]) -> str:
             parts += [f"## {name}", f"`{command}`", *write(summaries[name]["rows"])]
             if name in plots:
                 parts.append(f"![{name}]({plots[name]})")
+        elif name in failed:
+            parts += [f"## {name}", "n/a: it did not run to its end on this machine."]
     return "\n\n".join(parts) + "\n"
 
 
@@ -53,13 +58,12 @@ def _spread(figure: Repeated | None) -> str:
 
 
 def _compare(rows: Sequence[Row]) -> list[str]:
-    measured = [row for row in rows if "missing" not in row]
     return [
         "Median of the rounds (range). The same program, frames and viewer for everybody: a draw of 64x64, a video of "
         "640x360 at 60 frames/s, and 1920x1080 as fast as it goes, counted as the area that the desktop's X server "
         "reports as painted; CPU and memory of all processes in between.",
-        _table(*compared.table(measured)),
-        compared.about_noise(measured) + ".",
+        _table(*compared.table(rows)),
+        compared.about_noise(rows) + ".",
         "\n".join(f"- {note}" for note in compared.notes(rows)),
     ]
 

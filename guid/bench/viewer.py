@@ -116,6 +116,12 @@ class Viewer:
             if end is not None and (now - max(end, self.changed_at) > _QUIET or now - end > _PATIENCE):
                 return seen
 
+    def until_quiet(self, seconds: float, timeout: float) -> None:
+        """Return when `bounds` has not changed for `seconds`, or after `timeout`."""
+        end = time.monotonic() + timeout
+        while time.monotonic() < end and self._wait(seconds):
+            pass
+
     def wait_for(self, number: int, timeout: float) -> Seen:
         """The first look at frame `number`, whole. Raises MachineCannot if it does not come in time."""
         end = time.monotonic() + timeout

@@ -11,6 +11,7 @@ from guid.bench.peers import PEERS, Peer, version
 from guid.cli.bench import output
 from guid.cli.table import print_table
 from guid.process import warm_up
+from guiproto.errors import MachineCannot
 
 _DESCRIPTION = """\
 The same program paints the same frames through us and through what one could use instead, in turns, and the same viewer
@@ -62,10 +63,15 @@ def _tables(rows: list[dict[str, Any]]) -> None:
 
 
 def _plot(chosen: list[Peer], rows: list[dict[str, Any]], path: Path) -> None:
-    figures = {}
-    for name in ("full_fps", "video_fps", "draw_p50_us"):
-        for peer in chosen:
-            found = compared.figure(rows, peer.name, name)
-            if found is not None:
-                figures[f"{name} {peer.name}"] = found
-    plots.intervals(figures, "frames per second, or microseconds", "us and others", path, log=True)
+    labels = {
+        "draw_p50_us": "draw of 64x64: microseconds until seen, p50",
+        "video_p50_us": "video of 640x360 at 60/s: microseconds until seen, p50",
+        "full_fps": "1920x1080: frames per second",
+    }
+    parts = {}
+    for name, label in labels.items():
+        found = {peer.name: compared.figure(rows, peer.name, name) for peer in chosen}
+        parts[label] = {peer: figure for peer, figure in found.items() if figure is not None}
+    if not any(parts.values()):
+        raise MachineCannot("no contender has figures to draw", "leave out --plot to see why")
+    plots.panels(parts, "us and others", path)

@@ -35,7 +35,7 @@ def _main(args: argparse.Namespace) -> int:
         raise MachineCannot(f"cannot make {raw}: {error.strerror}", "give another --out") from None
     summaries: dict[str, dict[str, Any]] = {}
     plots: dict[str, str] = {}
-    status = 0
+    failed: list[str] = []
     for kind in _KINDS:
         output.tell(f"=== {kind} ===")
         plot = args.out / f"{kind}.png"
@@ -45,13 +45,13 @@ def _main(args: argparse.Namespace) -> int:
         done = subprocess.run([*command, *files, *quick], stdout=subprocess.PIPE, check=False)
         if done.returncode:
             output.tell(f"{kind} ended with status {done.returncode} and is left out")
-            status = 1
+            failed.append(kind)
             continue
         write_text(raw / f"{kind}.json", done.stdout.decode())
         summaries[kind] = json.loads(done.stdout)
         summaries[kind]["machine"]["command"] = ["guid", "bench", kind, *quick]
         plots[kind] = plot.name
     if summaries:
-        write_text(args.out / "RESULTS.md", results.markdown(summaries, plots))
+        write_text(args.out / "RESULTS.md", results.markdown(summaries, plots, failed))
         print(f"results: {args.out / 'RESULTS.md'}")
-    return status
+    return 1 if failed else 0

@@ -26,7 +26,8 @@ def test_a_report_is_written_line_by_line(tmp_path: Path) -> None:
 def test_pictures_are_pictures(tmp_path: Path) -> None:
     plots.ecdf({"a": [1.0, 2.0, 5.0], "none": []}, "us", "title", tmp_path / "e.png")
     plots.intervals({"a": Repeated((1.0, 2.0))}, "fps", "title", tmp_path / "i.png")
-    for name in ("e.png", "i.png"):
+    plots.panels({"fps": {"a": Repeated((1.0, 2000.0))}, "us": {}}, "title", tmp_path / "p.png")
+    for name in ("e.png", "i.png", "p.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
     with pytest.raises(MachineCannot, match="cannot write"):
         plots.ecdf({"a": [1.0]}, "us", "title", tmp_path / "missing" / "e.png")
@@ -55,3 +56,12 @@ def test_tables_say_what_is_not_known() -> None:
            "video_fps": 0.0}  # fmt: skip
     text = markdown({"neighbour": {"machine": {"command": ["guid"]}, "rows": [row]}}, {})
     assert "| alone | 3 | 1.5 | n/a | n/a | n/a | 0 |" in text
+
+
+def test_what_is_missing_is_named() -> None:
+    rows = [{"contender": "vnc", "missing": "not installed (apt install vnc)"}]
+    text = markdown({"compare": {"machine": {"command": ["guid"]}, "rows": rows}}, {}, ["scale"])
+    assert "| vnc | n/a |" in text
+    assert "- vnc: not installed (apt install vnc)" in text
+    assert "## scale\n\nn/a" in text
+    assert "## latency" not in text, "it was not asked for"
