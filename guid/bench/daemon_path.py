@@ -28,12 +28,12 @@ _POSITION: Final = 40
 """Where windows lie on the desktop: far enough from its edge for any border."""
 
 
-def daemon_path(bed: Bed, workload: Workload, seconds: float, *, in_pairs: bool = False) -> dict[str, Any]:
-    """A synthetic agent drives one real worker. `in_pairs`: every header and body is a write of its own."""
+def daemon_path(bed: Bed, workload: Workload, seconds: float) -> dict[str, Any]:
+    """A synthetic agent drives one real worker."""
     with bed.synthetic() as (child, agent):
         width, height = workload.size
         pages = [agent.window(1 + n, _POSITION + n, _POSITION, width, height) for n in range(workload.windows)]
-        chunks = _chunks(workload, in_pairs=in_pairs)
+        chunks = _chunks(workload)
         _send_for(agent, chunks, _WARM_UP_SECONDS)
         agent.settle()
         before = _painted(child)
@@ -126,10 +126,10 @@ def _result(
     }
 
 
-def _chunks(workload: Workload, *, in_pairs: bool) -> list[bytes]:
+def _chunks(workload: Workload) -> list[bytes]:
     """A circle of writes, each with messages of one window."""
     rects = np.tile(workload.rects, (-(-_BULK // len(workload.rects)), 1))
-    if in_pairs:
+    if workload.in_pairs:
         stream = damage_messages(1, rects[:_BULK])
         return [
             stream[at : at + size] for base in range(0, len(stream), 28) for at, size in ((base, 12), (base + 12, 16))

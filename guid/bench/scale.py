@@ -1,29 +1,23 @@
 """What N AppVMs cost: memory, wake-ups while nothing happens, start-up time, and whether they share the display fairly.
 
-The AppVMs are real ones, started through a supervisor of their own as `guid run` does, with one idle program each. The
-fairness runs are synthetic agents, each with a worker of its own, that send full damage of a 640x360 window as fast as
-it is taken: then the display server is what they compete for.
+The AppVMs are real ones, started through a supervisor of their own as `guid run` does, with one idle program each.
 """
 
 import contextlib
 import dataclasses
 import os
 import statistics
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from guid import daemon
 from guid.bench.accounting import children, memory_mib, wake_ups
-from guid.bench.bed import DESK, Bed, windows_of
-from guid.bench.synthetic import SyntheticAgent, damage_messages
+from guid.bench.bed import DESK, Bed
+from guid.bench.shares import shares
 from guid.control import Client
-from guid.process import Child
 from guid.spec import ViewSpec, VmSpec
 from guiproto.errors import MachineCannot
 
@@ -32,8 +26,6 @@ _TIMEOUT: Final = 120.0
 _PROGRAM: Final = ("xmessage", "-timeout", "0", "an idle window")
 _MIB_PER_VM: Final = 90
 """What one AppVM was seen to need at most, with its X server and its program."""
-_VIDEO: Final = (640, 360)
-_FIRST_DOMID: Final = 100
 
 
 def scale(vms: int, idle_seconds: float, share_seconds: float, tell: Callable[[str], None]) -> dict[str, Any]:
@@ -43,7 +35,7 @@ def scale(vms: int, idle_seconds: float, share_seconds: float, tell: Callable[[s
         found = _lives(bed, runtime, vms, idle_seconds, tell)
     tell(f"{vms} at once")
     with Bed() as bed:
-        return {"vms": vms, **found, **fairness(bed, vms, share_seconds)}
+        return {"vms": vms, **found, **shares(bed, vms, share_seconds)}
 
 
 def _check_memory(vms: int) -> None:
@@ -142,42 +134,3 @@ def _until_painted(runtime: Path, domid: int) -> float:
 def _role(pid: int) -> str:
     name = Path(f"/proc/{pid}/comm").read_text().strip()
     return {"guiagent": "agent", "Xvfb": "x_server", "xmessage": "program"}.get(name, "session")
-
-
-def fairness(bed: Bed, vms: int, seconds: float) -> dict[str, Any]:
-    """`vms` workers are driven at once; frames that each got painted, and how equal the shares are."""
-    with contextlib.ExitStack() as stack:
-        pairs: list[tuple[Child, SyntheticAgent]] = []
-        for number in range(vms):
-            child, agent = stack.enter_context(bed.synthetic(_FIRST_DOMID + number))
-            agent.window(1, 10 * (number % 60), 8 * (number % 60), *_VIDEO)
-            pairs.append((child, agent))
-        chunk = damage_messages(1, np.array([[0, 0, *_VIDEO]], np.int32))
-        before = [_painted(child) for child, _ in pairs]
-        start = time.perf_counter()
-        end = start + seconds
-        threads = [threading.Thread(target=_drive, args=(agent, chunk, end)) for _, agent in pairs]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        for _, agent in pairs:
-            agent.settle()
-        took = time.perf_counter() - start
-        frames = [_painted(child) - count for (child, _), count in zip(pairs, before, strict=True)]
-    rates = np.array(frames) / took
-    return {
-        "fps_total": float(rates.sum()),
-        "fps_least": float(rates.min()),
-        "fps_most": float(rates.max()),
-        "jain_index": float(rates.sum() ** 2 / (len(rates) * (rates**2).sum())) if rates.any() else None,
-    }
-
-
-def _drive(agent: SyntheticAgent, chunk: bytes, end: float) -> None:
-    while time.perf_counter() < end:
-        agent.send(chunk)
-
-
-def _painted(child: Child) -> int:
-    return sum(row["damage_rects"] for row in windows_of(child))

@@ -21,6 +21,9 @@ class Workload:
     scroll: bool = False
     """Whether a real program moves the picture up and paints only what comes in below."""
 
+    in_pairs: bool = False
+    """Whether a synthetic agent writes every header and every body by itself, as the C agent does."""
+
     @property
     def painted(self) -> NDArray[np.int32]:
         """What a real program paints itself: rects, or the strip that scrolling brings in."""
@@ -58,6 +61,7 @@ WORKLOADS: Final = {
     workload.name: workload
     for workload in (
         Workload("small", (1920, 1080), _one(64, 64)),
+        Workload("small-in-pairs", (1920, 1080), _one(64, 64), in_pairs=True),
         Workload("small-scattered", (1920, 1080), _scattered(1920, 1080, 64, 512)),
         Workload("region", (1920, 1080), _one(256, 256)),
         Workload("full", (1920, 1080), _one(1920, 1080)),

@@ -24,10 +24,6 @@ def test_a_worker_paints_what_a_synthetic_agent_shares(bed: Bed, name: str) -> N
     assert result["copies_per_frame"] == 0
 
 
-def test_headers_and_bodies_in_writes_of_their_own(bed: Bed) -> None:
-    assert daemon_path(bed, WORKLOADS["small"], 0.1, in_pairs=True)["pixel_errors"] == 0
-
-
 def test_the_ceiling_paints_every_message(bed: Bed) -> None:
     result = raw_path(bed, WORKLOADS["small"], 0.1)
     assert result["frames_superseded"] == 0
