@@ -5,13 +5,8 @@ raise anything but PeerMisbehaved. The memory itself cannot shrink under its rea
 """
 
 import socket
-from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 from typing import Final
-
-import numpy as np
-from numpy.typing import NDArray
 
 from backends.base import MappedPages, PageMapper, PeerMisbehaved, Refs
 from backends.local.sharing import (
@@ -27,15 +22,13 @@ from backends.local.sharing import (
     socket_path,
 )
 from backends.rendezvous import ANCILLARY_BYTES, connect, hang_up, received_descriptors
-from guiproto.limits import MAX_REFS, PAGE_SIZE
-from shm.region import Region, close_untrusted, joined_view
+from backends.runs import Once, ScatteredPages, runs_of
+from guiproto.limits import PAGE_SIZE
+from shm.region import Region, close_untrusted
 
 _PAGE_MASK: Final = (1 << PAGE_BITS) - 1
 _NEWS_AT_ONCE: Final = 4096
 """Announcements read before one mapping; an honest sharer cannot have as many on the way."""
-_MAX_RUNS: Final = 1024
-_MAX_RUNS_TOTAL: Final = 16384
-"""Every run of scattered pages is a mapping of its own, and Linux gives a process 65530."""
 
 
 class LocalMapper(PageMapper):
@@ -49,19 +42,17 @@ class LocalMapper(PageMapper):
         self._regions: dict[int, Region] = {}
         self._mappings: dict[Region, int] = {}
         self._total = 0
-        self._runs = 0
+        self._scattered = ScatteredPages()
 
     def map(self, refs: Refs) -> MappedPages:
         self._take_news()
-        if not 0 < len(refs) <= MAX_REFS:
-            raise PeerMisbehaved("page reference", f"{len(refs)} references at once")
-        starts = np.flatnonzero(refs[1:] - refs[:-1] != 1) + 1
         # References may also run from the last page of one region number into the next; the bounds catch that.
-        if len(starts) == 0:
-            region, offset = self._resolve(int(refs[0]), len(refs))
-            self._hold(region)
-            return MappedPages(region, offset, len(refs) * PAGE_SIZE, None, 0, _Once(lambda: self._let_go(region)))
-        return self._map_scattered(refs, starts)
+        runs = [(*self._resolve(first, count), count * PAGE_SIZE) for first, count in runs_of(refs)]
+        if len(runs) > 1:
+            return self._scattered.map(runs)
+        ((region, offset, length),) = runs
+        self._hold(region)
+        return MappedPages(region, offset, length, None, 0, Once(lambda: self._let_go(region)))
 
     def close(self) -> None:
         self._closed = True
@@ -70,26 +61,6 @@ class LocalMapper(PageMapper):
             self._socket = None
         for number in list(self._regions):
             self._remove(number)
-
-    def _map_scattered(self, refs: Refs, starts: NDArray[np.intp]) -> MappedPages:
-        count = len(starts) + 1
-        if count > _MAX_RUNS or self._runs + count > _MAX_RUNS_TOTAL:
-            raise PeerMisbehaved("page reference", f"pages scattered over {count} runs")
-        bounds = [0, *starts.tolist(), len(refs)]
-        runs = [
-            (*self._resolve(int(refs[start]), end - start), (end - start) * PAGE_SIZE)
-            for start, end in pairwise(bounds)
-        ]
-        try:
-            view = joined_view(runs)
-        except OSError as error:
-            raise PeerMisbehaved("page reference", f"the pages cannot be mapped: {error.strerror}") from None
-        self._runs += count
-
-        def release() -> None:
-            self._runs -= count
-
-        return MappedPages(None, 0, len(view), view, 1, _Once(release))
 
     def _resolve(self, first: int, count: int) -> tuple[Region, int]:
         number, page = first >> PAGE_BITS, first & _PAGE_MASK
@@ -171,15 +142,3 @@ class LocalMapper(PageMapper):
             del self._mappings[region]
             if region not in self._regions.values():
                 region.close()
-
-
-class _Once:
-    """Calls `action` the first time it is called."""
-
-    def __init__(self, action: Callable[[], None]) -> None:
-        self._action: Callable[[], None] | None = action
-
-    def __call__(self) -> None:
-        action, self._action = self._action, None
-        if action is not None:
-            action()

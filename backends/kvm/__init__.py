@@ -1,0 +1,83 @@
+"""The KVM backend: AppVMs are virtual machines of QEMU, managed by libvirt; vchans and pages lie in ivshmem memory.
+
+Where they are is said by three variables. On the host the domain driver knows them (`DomainDriver.runtime`); in the
+guest they are in the configuration that the driver gives to the VM.
+
+    KVM_REGION     the shared memory: a file on the host, the PCI device's bar in the guest
+    KVM_DOORBELLS  what the doorbells' paths begin with; the slot's number follows
+    KVM_VCHANS     which vchans there are, by slot: PORT:DOMID,PORT:DOMID
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from backends.base import Backend, DomainDriver, MachineCannot, PageMapper, PageSharer, Vchan
+from backends.kvm.doorbell import ChannelDoorbell, MakeDoorbell, PortDoorbell
+from backends.kvm.layout import Slots
+from backends.kvm.mapping import KvmMapper
+from backends.kvm.sharing import KvmSharer
+from backends.kvm.vchan import KvmClient, KvmServer
+
+REGION: Final = "KVM_REGION"
+DOORBELLS: Final = "KVM_DOORBELLS"
+VCHANS: Final = "KVM_VCHANS"
+
+
+class KvmBackend(Backend):
+    """One VM, from inside or from the host; domain ids are checked where the VM's configuration knows them."""
+
+    name = "kvm"
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+
+    def missing(self, *, domains: bool = False) -> Sequence[str]:
+        if not domains:
+            return []
+        from backends.kvm.machine import missing_for_domains
+
+        return missing_for_domains()
+
+    def server(self, domid: int, peer: int, port: int) -> Vchan:  # noqa: ARG002 - the region is this domain's
+        slot = self._slot(port, peer)
+        return KvmServer(self._region(), slot, self._doorbell(self.guest_doorbell, slot))
+
+    def client(self, domid: int, peer: int, port: int) -> Vchan:  # noqa: ARG002 - the region is the peer's
+        slot = self._slot(port, domid)
+        return KvmClient(self._region(), slot, self._doorbell(ChannelDoorbell, slot))
+
+    def sharer(self, domid: int, gui_domid: int) -> PageSharer:  # noqa: ARG002 - the region is this domain's
+        return KvmSharer(self._region())
+
+    def mapper(self, domid: int, peer: int) -> PageMapper:  # noqa: ARG002 - the region is the peer's
+        return KvmMapper(self._region())
+
+    def domains(self, state_dir: Path) -> DomainDriver:
+        from backends.kvm.domains import KvmDomains
+
+        return KvmDomains(state_dir, self._environ)
+
+    guest_doorbell = PortDoorbell
+    """The guest's end of a doorbell line."""
+
+    def _region(self) -> Path:
+        return Path(self._need(REGION))
+
+    def _slot(self, port: int, client: int) -> int:
+        return Slots.parse(self._need(VCHANS)).number(port, client)
+
+    def _doorbell(self, kind: Callable[..., PortDoorbell | ChannelDoorbell], slot: int) -> MakeDoorbell:
+        path = Path(f"{self._need(DOORBELLS)}{slot}")
+        return lambda epoll: kind(epoll, path)
+
+    def _need(self, name: str) -> str:
+        value = self._environ.get(name)
+        if not value:
+            raise MachineCannot(f"{name} is not set", "`guid run` and `guid attach NAME` set it for VMs that guid made")
+        return value
+
+
+def factory(environ: Mapping[str, str]) -> Backend:
+    """The entry point `kvm`."""
+    return KvmBackend(environ)
