@@ -19,6 +19,7 @@ from guiproto.errors import MachineCannot, PeerMisbehaved
 from shm.region import Region
 
 __all__ = [
+    "AppVmSpec",
     "Backend",
     "Domain",
     "DomainDriver",
@@ -216,10 +217,50 @@ class Domain:
     exit_status: int | None = None
     reason: str = ""
     """Why it stopped or could not start, one line, when known."""
+    label: str = ""
+    """Its colour, where the driver keeps it."""
+    gui_domid: int = 0
+    lasting: bool = False
+    """Whether it is there when it does not run; `create` makes such, and others may start and stop them."""
+
+
+@dataclass(frozen=True, slots=True)
+class AppVmSpec:
+    """An AppVM to be kept: a machine of its own with its disk. `packages`: of the distribution, on top of the usual."""
+
+    name: str
+    label: str
+    domid: int = 0
+    """0: the lowest free one."""
+    gui_domid: int = 0
+    screen: tuple[int, int] = (1920, 1080)
+    packages: Sequence[str] = ()
+    memory_mib: int = 1024
+    videoram_mib: int = 256
+    network: bool = False
 
 
 class DomainDriver(ABC):
     """Lists, starts, stops and watches domains."""
+
+    def create(self, spec: AppVmSpec, tell: Callable[[str], None]) -> Domain:  # noqa: ARG002 - for those who can
+        """Make an AppVM that stays, and leave it stopped; `tell` is told of progress, a line at a time.
+
+        Raises MachineCannot with what is missing, taken or full; nothing is left then.
+        """
+        raise MachineCannot("AppVMs of this backend do not stay", f"`guid run {spec.name} -- COMMAND` starts one")
+
+    def resume(self, name: str) -> Domain:
+        """Start an AppVM that `create` made, or one like it. Raises MachineCannot."""
+        raise MachineCannot(f"there is no AppVM {name!r} to start")
+
+    def remove(self, name: str) -> None:
+        """Stop it at once and delete it with its disk. Raises MachineCannot for unknown ones."""
+        raise MachineCannot(f"there is no AppVM {name!r} to remove")
+
+    def run(self, name: str, command: Sequence[str]) -> None:  # noqa: ARG002 - for those who can
+        """Start a command in a running AppVM; returns when it has been started. Raises MachineCannot."""
+        raise MachineCannot(f"no command can be started in {name!r} any more", "give it to `guid run` at the start")
 
     @abstractmethod
     def start(self, spec: DomainSpec) -> Domain:
@@ -265,6 +306,10 @@ class Backend(ABC):
         Vchans and pages, which is all that `guid attach` and `guiagent` need; `domains`: also for starting domains.
         """
 
+    def notes(self) -> Sequence[str]:
+        """What else is worth to know about this backend on this machine, a sentence each."""
+        return []
+
     @abstractmethod
     def server(self, domid: int, peer: int, port: int) -> Vchan:
         """The server end in domain `domid` (this one) for clients of domain `peer`."""
@@ -287,6 +332,10 @@ class Backend(ABC):
     def domains(self, state_dir: Path) -> DomainDriver:  # noqa: ARG002 - for those who can
         """The domain driver, keeping what it must remember under `state_dir`. Raises MachineCannot if it has none."""
         raise MachineCannot(f"backend {self.name} starts no domains", "start the AppVM yourself and use `guid attach`")
+
+    def keeps(self, name: str) -> bool:  # noqa: ARG002 - for those who can
+        """Whether `create` made an AppVM of that name for this user; a quick look, which needs no driver."""
+        return False
 
 
 BackendFactory = Callable[[Environment[str, str]], Backend]

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from backends.base import MappedPages, PeerMisbehaved, Refs
-from guiproto.limits import MAX_REFS, PAGE_SIZE
+from guiproto.limits import MAX_REFS
 from shm.region import Region, joined_view
 
 _MAX_RUNS: Final = 1024

@@ -29,6 +29,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: its threads 
 
 from guiagent import xserver
 from guiagent.kept import RESTART_DELAYS, Part
+from guiagent.orders import Orders
 from guiagent.processes import Watch, adopt_orphans, below, send, set_name, signal_pipe
 from guiagent.xserver import write_authority
 from guiproto.errors import MachineCannot
@@ -38,9 +39,11 @@ _GRACE_SECONDS: Final = 2.0
 _LAST_STAGE: Final = 2
 _SERVER_SECONDS: Final = 30.0
 """How long a display server may take to start."""
-_OWN_VARIABLES: Final = ("GUIAGENT_LOG", "OPENBLAS_NUM_THREADS", "PYTHONPATH", "VCHAN_SOCKET_DIR")
+_OWN_VARIABLES: Final = (
+    "GUIAGENT_LOG", "KVM_DOORBELLS", "KVM_REGION", "KVM_VCHANS", "OPENBLAS_NUM_THREADS", "PYTHONPATH",
+    "VCHAN_SOCKET_DIR",
+)  # fmt: skip
 """What is no application's business."""
-_BACKEND: Final = "local"
 _SOURCE: Final = "x11"
 _HELPERS: Final = ("at-spi", "dbus-", "dconf-", "gconfd", "gvfs")
 """Names of what toolkits start on their own and leave running: not what anybody waits for."""
@@ -76,11 +79,13 @@ class Session:
         environ: Mapping[str, str] = os.environ,
         authority: Path | None = None,
         leash: int | None = None,
+        orders: Path | None = None,
         delays: Sequence[float] = RESTART_DELAYS,
     ) -> None:
         """`authority`: the file that shall hold the display's cookie, where others than the AppVM could connect.
 
         `leash`: a pipe's end for reading; when nobody holds its other end any more, that counts as SIGTERM.
+        `orders`: where commands come from, see `Orders`. Without a `command` of its own the AppVM then has no end.
         """
         self._command = command
         self._screen = screen
@@ -90,6 +95,8 @@ class Session:
         self._delays = delays
         self._authority = authority
         self._leash = leash
+        self._orders_path = orders
+        self._orders: Orders | None = None
         self._cookie = os.urandom(16)
         self._environ = {key: value for key, value in environ.items() if key not in _OWN_VARIABLES}
         if authority is not None:
@@ -127,6 +134,8 @@ class Session:
                     if _ENDING.intersection(os.read(signals, 4096)):
                         self._told_to_end = True
                 self._read_display(self._display_pipe in ready)
+                if self._orders is not None and self._orders.fileno() in ready:
+                    self._orders.serve(self._spawn)
                 self._reap()
                 if self._settle():
                     break
@@ -146,8 +155,11 @@ class Session:
             log.debug("agent loaded %.0f ms after the display server's start", self._server.age * 1000)
         if self._display and self._agent.due():
             self._start_agent()
-        if self._display and not self._command_pid:
+        if self._display and not self._command_pid and self._command:
             self._start_command()
+        if self._display and self._orders is None and self._orders_path is not None:
+            self._orders = Orders(self._orders_path)
+            self._poll.register(self._orders, select.POLLIN)
 
     def _start_server(self) -> None:
         if self._authority is not None:
@@ -219,14 +231,17 @@ class Session:
     def _start_command(self) -> None:
         program = self._command[0]
         try:
-            self._command_pid = os.posix_spawnp(
-                program, self._command, self._environ,
-                setsid=True, setsigmask=[], setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],
-            )  # fmt: skip
+            self._command_pid = self._spawn(self._command)
         except FileNotFoundError:
             self._fail(f"{program}: command not found", 127)
         except OSError as error:
             self._fail(f"{program}: {error.strerror}", 126)
+
+    def _spawn(self, command: list[str]) -> int:
+        return os.posix_spawnp(
+            command[0], command, self._environ,
+            setsid=True, setsigmask=[], setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],
+        )  # fmt: skip
 
     # --- ending ---
 
@@ -327,13 +342,13 @@ class Session:
         return max(0.0, min(known) - now) * 1000 if known else None
 
 
-def _load_agent() -> Agent:
+def _load_agent(backend: str) -> Agent:
     from backends import registry as backends
     from guiagent import main
     from guiagent.sources import registry as sources
 
     # Imported by name, when the agent asks for them: now, so that its children find them here.
-    backends.load(_BACKEND, os.environ)
+    backends.load(backend, os.environ)
     sources.load(_SOURCE)
     return main.main
 
@@ -352,8 +367,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--gui-domid", required=True)
     parser.add_argument("--screen", type=_screen, required=True, metavar="WxH")
     parser.add_argument("--leash", type=int, metavar="FD", help="end when nobody holds the other end of this pipe")
-    parser.add_argument("command", nargs="+", metavar="COMMAND")
+    parser.add_argument("--backend", default="local")
+    parser.add_argument("--orders", type=Path, metavar="PATH", help="take commands from this port, and go on for ever")
+    parser.add_argument("command", nargs="*", metavar="COMMAND")
     args = parser.parse_args(argv)
+    if not args.command and args.orders is None:
+        parser.error("no command")
     debug = os.environ.get("GUIAGENT_LOG", "").lower() == "debug"
     logging.basicConfig(
         stream=sys.stderr,
@@ -378,10 +397,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     session = Session(
         args.command,
         args.screen,
-        _load_agent,
-        ("--domid", args.domid, "--gui-domid", args.gui_domid, "--backend", _BACKEND, "--source", _SOURCE),
+        lambda: _load_agent(args.backend),
+        ("--domid", args.domid, "--gui-domid", args.gui_domid, "--backend", args.backend, "--source", _SOURCE),
         authority=authority,
         leash=args.leash,
+        orders=args.orders,
     )
     return session.run()
 

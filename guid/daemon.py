@@ -10,8 +10,8 @@ from typing import Final
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: its threads do not survive a fork
 
-from backends import registry
 from guid.control import Client, Listener
+from guid.drivers import driver_maker
 from guid.process import warm_up
 from guid.runtime import runtime_dir
 from guid.supervisor import Supervisor
@@ -72,8 +72,7 @@ def main() -> int:
     state = runtime / "vms"
     state.mkdir(mode=0o700, exist_ok=True)
     warm_up()
-    driver = registry.load("local", os.environ).domains(state)
-    supervisor = Supervisor(listener, driver, state, linger=_LINGER_SECONDS)
+    supervisor = Supervisor(listener, driver_maker(state), state, linger=_LINGER_SECONDS)
     supervisor.adopt()
     ready = int(sys.argv[1])
     os.write(ready, b"+")

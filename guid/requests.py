@@ -35,6 +35,9 @@ class Control(Protocol):
     def start(self, spec: VmSpec, domain: DomainSpec, *, kept: bool = True) -> None:
         """Start an AppVM."""
 
+    def resume(self, spec: VmSpec) -> None:
+        """Start an AppVM that lasts, and show it."""
+
     def end(self, vm: Vm, reason: str) -> None:
         """Begin to end a VM."""
 
@@ -57,6 +60,7 @@ class Requests:
             "windows": self._windows,
             "stop": self._stop,
             "run": self._run,
+            "resume": self._resume,
             "follow": self._follow,
         }
         poll.register(listener.fileno(), select.EPOLLIN)
@@ -151,6 +155,11 @@ class Requests:
         spec = VmSpec.from_json(request["vm"])
         self._control.start(spec, DomainSpec(**request["domain"]), kept=bool(request.get("kept")))
         self._follow(client, {"name": spec.name})
+
+    def _resume(self, client: LineSocket, request: Message) -> None:
+        spec = VmSpec.from_json(request["vm"])
+        self._control.resume(spec)
+        client.send({"ok": True, **self._vm(spec.name).row()})
 
     def _follow(self, client: LineSocket, request: Message) -> None:
         vm = self._vm(str(request["name"]))

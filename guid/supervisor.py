@@ -15,8 +15,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from backends.base import DomainDriver, DomainSpec, DomainState
+from backends.base import Domain, DomainDriver, DomainSpec, DomainState
 from guid.control import Listener
+from guid.drivers import Drivers
 from guid.process import fork_worker
 from guid.requests import Requests
 from guid.saved import SavedVms
@@ -30,10 +31,24 @@ _BACKOFF_FIRST: Final = 0.25
 _BACKOFF_MAX: Final = 30.0
 _STOP_SECONDS: Final = 5.0
 """How long an AppVM may take to end when it is asked to."""
+_SHUT_DOWN_SECONDS: Final = 90.0
+"""The same for one that has a system of its own to shut down."""
 _HEALTHY_AFTER: Final = 60.0
 """After so many seconds without trouble, the next one counts as the first again."""
 
 log = logging.getLogger("guid")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Shown:
+    """Lasting AppVMs of a backend are shown like `template` says, all of them or the `only` one."""
+
+    template: VmSpec
+    only: str | None = None
+
+
+def _no_driver(backend: str) -> DomainDriver:
+    raise MachineCannot(f"this instance starts no AppVMs of {backend}", "use `guid run`, which starts one that does")
 
 
 class Supervisor:
@@ -42,26 +57,25 @@ class Supervisor:
     def __init__(
         self,
         listener: Listener,
-        driver: DomainDriver | None,
+        make_driver: Callable[[str], DomainDriver] | None,
         state_dir: Path,
         *,
         linger: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._driver = driver
         self._saved = SavedVms(state_dir)
         self._linger = linger
         self._clock = clock
         self._vms: dict[str, Vm] = {}
         self._poll = select.epoll()
+        self._drivers = Drivers(make_driver or _no_driver, self._poll)
+        self._shown: dict[str, Shown] = {}
         self._queries = WindowQueries(clock)
         self._requests = Requests(listener, self._poll, self, self._queries)
         self._stopping = False
         self._idle_since: float | None = clock()
         self._timers: list[tuple[float, Callable[[], None]]] = []
         self.on_state: Callable[[str, str], None] = lambda _name, _state: None
-        if driver is not None:
-            self._poll.register(driver.fileno(), select.EPOLLIN)
         self._signals = SignalPipe((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
         self._poll.register(self._signals.fileno(), select.EPOLLIN)
 
@@ -81,9 +95,8 @@ class Supervisor:
     def start(self, spec: VmSpec, domain: DomainSpec, *, kept: bool = True) -> None:
         """Start an AppVM and show its windows. Raises MachineCannot if the name is taken or something is missing."""
         self._check_name(spec.name)
-        driver = self._need_driver()
         vm = Vm(spec, kept=kept)
-        vm.domain = driver.start(domain)
+        vm.domain = self._drivers.get(spec.backend).start(domain)
         vm.spec = self._with_runtime(spec)
         if domain.outlive_parent:
             self._saved.write(vm.spec, kept=kept)
@@ -92,17 +105,41 @@ class Supervisor:
 
     def adopt(self) -> None:
         """Take over the AppVMs that an earlier supervisor left running."""
-        driver = self._need_driver()
-        running = {domain.name: domain for domain in driver.list() if domain.state is DomainState.RUNNING}
         for spec, kept in self._saved.read():
-            domain = running.get(spec.name)
-            if domain is None:
+            try:
+                domains = self._drivers.get(spec.backend).list()
+            except MachineCannot as error:
+                log.warning("%s: cannot be taken over: %s", spec.name, error)
+                continue
+            running = [domain for domain in domains if domain.name == spec.name and domain.state is DomainState.RUNNING]
+            if not running:
                 self._saved.remove(spec.name)
             elif spec.name not in self._vms:
-                vm = Vm(spec, domain=domain, kept=kept)
-                self._vms[spec.name] = vm
+                self._vms[spec.name] = vm = Vm(spec, domain=running[0], kept=kept)
+                if running[0].lasting:
+                    self._shown.setdefault(spec.backend, Shown(spec))
                 log.info("%s: taken over from an earlier supervisor", spec.name)
                 self._start_worker(vm)
+
+    def show(self, backend: str, shown: Shown) -> None:
+        """Show lasting AppVMs of that backend whenever they run, whoever starts them. Raises MachineCannot."""
+        self._shown[backend] = shown
+        for domain in self._drivers.get(backend).list():
+            if domain.state is DomainState.RUNNING:
+                self._appeared(backend, domain)
+
+    def resume(self, spec: VmSpec) -> None:
+        """Start a lasting AppVM and show it, and from now on all others of its backend. Raises MachineCannot.
+
+        Of `spec`, name, backend and everything about the view count; what the domain is, its driver knows.
+        """
+        self._check_name(spec.name)
+        driver = self._drivers.get(spec.backend)
+        self._shown[spec.backend] = Shown(spec)
+        states = {domain.name: domain for domain in driver.list()}
+        known = states.get(spec.name)
+        running = known if known is not None and known.state is DomainState.RUNNING else driver.resume(spec.name)
+        self._appeared(spec.backend, running)
 
     def rows(self) -> list[dict[str, Any]]:
         """What `guid ps` shows."""
@@ -139,8 +176,8 @@ class Supervisor:
         if fd == self._signals.fileno():
             self._signals.drain()
             self._stopping = True
-        elif self._driver is not None and fd == self._driver.fileno():
-            self._domains_changed()
+        elif (backend := self._drivers.owner(fd)) is not None:
+            self._domains_changed(backend)
         else:
             for vm in list(self._vms.values()):
                 if vm.child is not None and fd in (vm.child.pidfd, vm.child.line.fileno()):
@@ -164,7 +201,7 @@ class Supervisor:
                 vm.restart_at = None
                 self._start_worker(vm)
         self._queries.give_up(now)
-        if self._vms or self._requests:
+        if self._vms or self._requests or self._shown:
             self._idle_since = None
         elif self._idle_since is None:
             self._idle_since = now
@@ -242,22 +279,52 @@ class Supervisor:
 
     # --- domains ---
 
-    def _domains_changed(self) -> None:
-        assert self._driver is not None
-        for domain in self._driver.events():
+    def _domains_changed(self, backend: str) -> None:
+        try:
+            changes = self._drivers.get(backend).events()
+        except MachineCannot as error:
+            log.warning("%s: %s", backend, error)
+            self._drivers.drop(backend)
+            self._reconnect(backend, _BACKOFF_FIRST)
+            return
+        for domain in changes:
             vm = self._vms.get(domain.name)
-            if vm is None or vm.domain is None:
+            if vm is None:
+                if domain.state is DomainState.RUNNING:
+                    self._appeared(backend, domain)
+                continue
+            if vm.domain is None or vm.spec.backend != backend:
                 continue
             vm.domain = domain
-            if domain.state is DomainState.STOPPED:
+            if domain.state is DomainState.RUNNING:
+                if domain.reason and vm.state != "stopping":
+                    vm.say(domain.reason)
+                    self._drop_child(vm)
+                    self._start_worker(vm)
+            else:
                 if vm.state == "stopping":
                     self._remove(vm, "stopped", vm.reason, None)
                 else:
                     self._remove(vm, "ended", domain.reason or "the VM ended", domain.exit_status)
 
+    def _reconnect(self, backend: str, delay: float) -> None:
+        """Get a driver again for a backend whose driver was lost, and catch up with what has happened meanwhile."""
+        try:
+            domains = self._drivers.get(backend).list()
+        except MachineCannot as error:
+            log.warning("%s: %s; again in %g s", backend, error, delay)
+            self.at(self._clock() + delay, lambda: self._reconnect(backend, min(2 * delay, _BACKOFF_MAX)))
+            return
+        running = {domain.name: domain for domain in domains if domain.state is DomainState.RUNNING}
+        for vm in list(self._vms.values()):
+            if vm.spec.backend == backend and vm.domain is not None and vm.spec.name not in running:
+                self._remove(vm, "ended", "the VM ended", None, leave=True)
+        for domain in running.values():
+            self._appeared(backend, domain)
+
     def end(self, vm: Vm, reason: str) -> None:
         """Take the windows away and ask the VM to end; it is forgotten when it has, by force if it takes too long."""
-        if vm.domain is None or self._driver is None:
+        if vm.domain is None:
             self._remove(vm, "stopped", reason, None)
         elif vm.state != "stopping":
             name = vm.spec.name
@@ -265,27 +332,38 @@ class Supervisor:
             vm.restart_at = None
             vm.reason = reason
             self._set_state(vm, "stopping")
-            self._driver.terminate(name)
-            self.at(self._clock() + _STOP_SECONDS, lambda: self._force(vm))
+            seconds = _SHUT_DOWN_SECONDS if vm.domain.lasting else _STOP_SECONDS
+            with contextlib.suppress(MachineCannot):
+                self._drivers.get(vm.spec.backend).terminate(name)
+            self.at(self._clock() + seconds, lambda: self._force(vm))
 
     def _force(self, vm: Vm) -> None:
         if self._vms.get(vm.spec.name) is vm:
             self._remove(vm, "stopped", vm.reason, None)
 
-    def _remove(self, vm: Vm, state: str, reason: str, status: int | None) -> None:
-        """Forget the VM, after its windows and, if it is ours and still runs, the VM itself are gone."""
+    def _remove(self, vm: Vm, state: str, reason: str, status: int | None, *, leave: bool = False) -> None:
+        """Forget the VM, after its windows and, if it is ours and still runs, the VM itself are gone.
+
+        `leave`: not the VM itself.
+        """
         name = vm.spec.name
         self._vms.pop(name, None)
         self._drop_child(vm)
-        if vm.domain is not None and self._driver is not None:
-            if vm.domain.state is DomainState.RUNNING:
-                self._driver.stop(name, 0.0 if vm.state == "stopping" else _STOP_SECONDS)
+        if vm.domain is not None:
+            if vm.domain.state is DomainState.RUNNING and not leave:
+                self._stop(vm, 0.0 if vm.state == "stopping" else _STOP_SECONDS)
             self._saved.remove(name)
         vm.state, vm.reason = state, reason
         vm.tell({"event": "ended", "vm": name, "state": state, "reason": reason, "status": status})
         self.on_state(name, state)
         log.info("%s: %s", name, reason)
         self._requests.ended(name)
+
+    def _stop(self, vm: Vm, seconds: float) -> None:
+        try:
+            self._drivers.get(vm.spec.backend).stop(vm.spec.name, seconds)
+        except MachineCannot as error:
+            vm.say(f"cannot be stopped: {error}", logging.WARNING)
 
     # --- small things ---
 
@@ -298,25 +376,44 @@ class Supervisor:
         if name in self._vms:
             raise MachineCannot(f"the name {name!r} is taken", f"choose another, or `guid stop {name}` first")
 
-    def _need_driver(self) -> DomainDriver:
-        if self._driver is None:
-            raise MachineCannot("this instance starts no AppVMs", "use `guid run`, which starts one that does")
-        return self._driver
-
     def _with_runtime(self, spec: VmSpec) -> VmSpec:
-        driver = self._need_driver()
+        driver = self._drivers.get(spec.backend)
         return dataclasses.replace(spec, environ={**spec.environ, **driver.runtime(spec.name)})
 
+    def _appeared(self, backend: str, domain: Domain) -> None:
+        """A lasting AppVM runs: show it, if it is to be shown and is not."""
+        shown = self._shown.get(backend)
+        if shown is None or domain.name in self._vms or not domain.lasting or shown.only not in (None, domain.name):
+            return
+        try:
+            spec = self._with_runtime(
+                dataclasses.replace(
+                    shown.template,
+                    name=domain.name,
+                    domid=domain.domid,
+                    gui_domid=domain.gui_domid,
+                    label=domain.label,
+                )
+            )
+        except MachineCannot as error:
+            log.warning("%s: cannot be shown: %s", domain.name, error)
+            return
+        self._vms[domain.name] = vm = Vm(spec, domain=domain, kept=True)
+        self._saved.write(spec, kept=True)
+        self._start_worker(vm)
+
     def close(self) -> None:
-        """End everything: workers, AppVMs that this supervisor started, sockets."""
+        """End workers, AppVMs that do not last, sockets."""
         for vm in list(self._vms.values()):
-            self.end(vm, "the supervisor ends")
+            if vm.domain is not None and vm.domain.lasting:
+                self._remove(vm, "stopped", "the supervisor ends; the VM runs on", None, leave=True)
+            else:
+                self.end(vm, "the supervisor ends")
         for vm in list(self._vms.values()):
-            if vm.domain is not None and self._driver is not None:
-                self._driver.stop(vm.spec.name, _STOP_SECONDS)  # all have been asked, so they end side by side
+            if vm.domain is not None:
+                self._stop(vm, _STOP_SECONDS)  # all have been asked, so they end side by side
             self._remove(vm, "stopped", vm.reason, None)
         self._requests.close()
-        if self._driver is not None:
-            self._driver.close()
+        self._drivers.close()
         self._signals.close()
         self._poll.close()

@@ -16,6 +16,7 @@ from backends.base import Backend, DomainDriver, MachineCannot, PageMapper, Page
 from backends.kvm.doorbell import ChannelDoorbell, MakeDoorbell, PortDoorbell
 from backends.kvm.layout import Slots
 from backends.kvm.mapping import KvmMapper
+from backends.kvm.places import data_dir
 from backends.kvm.sharing import KvmSharer
 from backends.kvm.vchan import KvmClient, KvmServer
 
@@ -39,6 +40,13 @@ class KvmBackend(Backend):
 
         return missing_for_domains()
 
+    def notes(self) -> Sequence[str]:
+        from backends.kvm import image
+        from backends.kvm.machine import kvm_trouble
+
+        trouble = kvm_trouble(image.any_kernel())
+        return [f"KVM is not used: {trouble}; VMs run in software emulation." if trouble else "KVM works."]
+
     def server(self, domid: int, peer: int, port: int) -> Vchan:  # noqa: ARG002 - the region is this domain's
         slot = self._slot(port, peer)
         return KvmServer(self._region(), slot, self._doorbell(self.guest_doorbell, slot))
@@ -53,10 +61,13 @@ class KvmBackend(Backend):
     def mapper(self, domid: int, peer: int) -> PageMapper:  # noqa: ARG002 - the region is the peer's
         return KvmMapper(self._region())
 
-    def domains(self, state_dir: Path) -> DomainDriver:
+    def domains(self, state_dir: Path) -> DomainDriver:  # noqa: ARG002 - libvirt keeps everything
         from backends.kvm.domains import KvmDomains
 
-        return KvmDomains(state_dir, self._environ)
+        return KvmDomains(self._environ)
+
+    def keeps(self, name: str) -> bool:
+        return (data_dir() / "vms" / name / "disk.qcow2").exists()
 
     guest_doorbell = PortDoorbell
     """The guest's end of a doorbell line."""

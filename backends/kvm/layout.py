@@ -4,6 +4,8 @@
     SLOT_BYTES each             a vchan: one page of control words, then the ring to the client, then the one from it
     from BUFFERS_AT on          window buffers; a page reference is the number of a page counted from the region's start
 
+Host and guest also agree on the names of the VM's virtio-serial ports.
+
 A slot belongs to a port and a client's domain id. Which one is the domain's configuration, `Slots`, the same on both
 sides; slot n has doorbell n.
 """
@@ -20,6 +22,10 @@ RING_BYTES: Final = 64 * 1024
 SLOT_BYTES: Final = PAGE_SIZE + 2 * RING_BYTES
 MAX_SLOTS: Final = 8
 BUFFERS_AT: Final = PAGE_SIZE + MAX_SLOTS * SLOT_BYTES
+ORDERS: Final = "odyssey.orders"
+"""The virtio-serial port over which commands are started in the guest."""
+DOORBELL: Final = "odyssey.doorbell."
+"""What the names of the other ports begin with; the vchan's slot follows."""
 MIN_REGION_BYTES: Final = 4 * 1024 * 1024
 
 

@@ -41,7 +41,9 @@ class KvmSharer(PageSharer):
             raise
         self._fd = fd
         self._allocator = Allocator(self._only_one, region_bytes=self._size)
-        self._allocator.allocate(BUFFERS_AT)  # the vchans' part: the first allocation begins at 0, and is never released
+        self._allocator.allocate(
+            BUFFERS_AT
+        )  # the vchans' part: the first allocation begins at 0, and is never released
 
     def allocate(self, length: int) -> SharedPages:
         buffer = self._allocator.allocate(length)

@@ -3,24 +3,32 @@
 import argparse
 import os
 
-from guid.cli import options
+from guid.cli import lasting, options
 from guid.cli.names import refuse_taken_name
 from guid.control import Listener
+from guid.drivers import driver_maker
 from guid.runtime import runtime_dir
-from guid.supervisor import Supervisor
+from guid.supervisor import Shown, Supervisor
+from guiproto.errors import MachineCannot
 
 _DESCRIPTION = """\
 Shows the windows of a VM whose agent somebody else runs. Agent and daemon find each other by their domain ids, in any
-start order and again after either was killed. Runs until Ctrl-C or SIGTERM."""
+start order and again after either was killed. Runs until Ctrl-C or SIGTERM.
+
+`guid attach NAME` is for a virtual machine whose definition says that it is an AppVM: its windows are shown whenever it
+runs, whoever starts and stops it."""
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
-        "attach", help="show the windows of a VM whose agent already runs", description=_DESCRIPTION
-    )
-    parser.add_argument("--domid", type=int, required=True, metavar="N", help="the VM's domain id")
-    parser.add_argument("--name", required=True, help="the VM's name, shown in titles")
+        "attach", help="show the windows of a VM whose agent already runs", description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="guid attach NAME [options] | guid attach --domid N --name NAME [options]",
+    )  # fmt: skip
+    parser.add_argument("machine", nargs="?", metavar="NAME", help="a virtual machine that is an AppVM")
+    parser.add_argument("--domid", type=int, metavar="N", help="the VM's domain id")
+    parser.add_argument("--name", help="the VM's name, shown in titles")
     options.add_label(parser)
     parser.add_argument(
         "--gui-domid",
@@ -31,9 +39,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     parser.add_argument(
         "--backend",
-        default="local",
         metavar="B",
-        help="a backend's name, or MODULE:FACTORY for one of your own (default: %(default)s)",
+        help="a backend's name, or MODULE:FACTORY for one of your own (default: local, or the one that has NAME)",
     )
     options.add_view(parser)
     parser.add_argument("-v", "--verbose", action="store_true", help="log more")
@@ -43,7 +50,12 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 def main(args: argparse.Namespace) -> int:
     """Serve until told to stop. Returns 1 if the VM could not be served at all."""
     options.log_to_stderr(args.verbose)
-    spec = options.vm_of(args, name=args.name, domid=args.domid, gui_domid=args.gui_domid, backend=args.backend)
+    if args.machine is not None:
+        return _show_machine(args)
+    if args.domid is None or args.name is None:
+        raise MachineCannot("which VM?", "write NAME, or --domid N and --name NAME")
+    backend = args.backend or "local"
+    spec = options.vm_of(args, name=args.name, domid=args.domid, gui_domid=args.gui_domid, backend=backend)
     runtime = runtime_dir()
     refuse_taken_name(runtime, args.name)
     supervisor = Supervisor(Listener(runtime / f"attach-{args.name}.sock"), None, runtime)
@@ -59,3 +71,19 @@ def main(args: argparse.Namespace) -> int:
     supervisor.attach(spec)
     supervisor.run()
     return 1 if failed else 0
+
+
+def _show_machine(args: argparse.Namespace) -> int:
+    name = args.machine
+    backend = args.backend or lasting.find(name)
+    runtime = runtime_dir()
+    refuse_taken_name(runtime, name)
+    spec = options.vm_of(args, name=name, domid=0, gui_domid=args.gui_domid, backend=backend)
+    supervisor = Supervisor(Listener(runtime / f"attach-{name}.sock"), driver_maker(runtime / "vms"), runtime)
+    try:
+        supervisor.show(backend, Shown(spec, only=name))
+    except BaseException:
+        supervisor.close()
+        raise
+    supervisor.run()
+    return 0

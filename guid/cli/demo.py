@@ -11,11 +11,11 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from backends import registry
 from backends.base import DomainSpec
 from guid.cli import options
 from guid.cli.names import free_domid, refuse_taken_name
 from guid.control import Listener
+from guid.drivers import driver_maker
 from guid.runtime import runtime_dir
 from guid.screenshot import save_screenshot
 from guid.spec import ViewSpec, VmSpec
@@ -86,8 +86,7 @@ def _run(args: argparse.Namespace, display: str, *, own_server: bool) -> int:
     state = Path(tempfile.mkdtemp(prefix="demo-", dir=runtime))
     failed: list[str] = []
     try:
-        driver = registry.load("local", os.environ).domains(state)
-        supervisor = Supervisor(Listener(runtime / f"demo-{os.getpid()}.sock"), driver, state)
+        supervisor = Supervisor(Listener(runtime / f"demo-{os.getpid()}.sock"), driver_maker(state), state)
         try:
             _tell(f"showing two AppVMs on display {display}" + (" (an Xvfb of our own)" if own_server else ""))
             for offset, (name, color, script) in enumerate(_VMS):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 # Before numpy is imported: its linear algebra library would start threads, which a process that forks must not have.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from guid.cli import attach, bench, demo, ps, run, stop, windows
+from guid.cli import attach, bench, demo, doctor, ps, run, stop, vm, windows
 from guiproto.errors import MachineCannot
 
 _DESCRIPTION = """\
@@ -17,6 +17,7 @@ Shows the windows of isolated AppVMs on your desktop, each inside a border of it
 _EPILOG = """\
 examples:
   guid run work --label blue -- xterm        an AppVM with an xterm, shown until it ends
+  guid vm create work --label blue           an AppVM that stays, a virtual machine; then: guid run work -- xterm
   guid ps                                    which VMs are served, by whom
   guid windows --json                        every window, as data
   guid attach --domid 5 --name old --label red
@@ -36,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
         prog="guid", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (run, attach, ps, windows, stop, demo, bench):
+    for command in (run, vm, attach, ps, windows, stop, demo, doctor, bench):
         command.add_to(commands)
     return top
 

@@ -60,9 +60,13 @@ def view_of(args: argparse.Namespace) -> ViewSpec:
 
 def vm_of(args: argparse.Namespace, **fields: Any) -> VmSpec:
     """The VM description of a command with `add_label` and `add_view`, with the caller's environment in it."""
+    return vm_with(view_of(args), label=args.label, **fields)
+
+
+def vm_with(view: ViewSpec, **fields: Any) -> VmSpec:
+    """The same for a view that is known."""
     return VmSpec(
-        label=args.label,
-        view=view_of(args),
+        view=view,
         environ={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
         python_path=tuple(entry or os.getcwd() for entry in sys.path),
         **fields,

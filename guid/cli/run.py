@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from guid import daemon
-from guid.cli import options
+from guid.cli import lasting, options
 from guid.cli.names import free_domid, refuse_taken_name
 from guid.control import Client, HungUp, Message
 from guid.labels import label
@@ -22,7 +22,10 @@ _ATTEMPTS: Final = 10
 
 _DESCRIPTION = """\
 Starts an AppVM with COMMAND in it and shows its windows until it ends. The AppVM is a sandbox: it has its own home,
-processes, display server and network namespace, and sees nothing of yours. Ctrl-C ends it."""
+processes, display server and network namespace, and sees nothing of yours. Ctrl-C ends it.
+
+If NAME is an AppVM that `guid vm create` made, COMMAND is started in it, and guid returns then; the AppVM is started
+first, if it does not run. Of the options, only those of the view count."""
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -31,6 +34,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "run",
         help="start an AppVM and show its windows",
         description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="guid run NAME [--label COLOUR] [options] -- COMMAND ...",
     )
     parser.add_argument("name", metavar="NAME", help="the AppVM's name")
@@ -38,7 +42,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     vm = parser.add_argument_group("AppVM")
     vm.add_argument("--domid", type=int, metavar="N", help="its domain id (default: the lowest free one)")
     vm.add_argument(
-        "--screen", type=_size, default=None, metavar="WxH", help="size of its screen (default: the desktop's)"
+        "--screen", type=screen_size, default=None, metavar="WxH", help="size of its screen (default: the desktop's)"
     )
     vm.add_argument("--network", action="store_true", help="let it reach the network, but nothing on this machine")
     vm.add_argument(
@@ -52,7 +56,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     parser.set_defaults(main=main, takes_command=True)
 
 
-def _size(text: str) -> tuple[int, int]:
+def screen_size(text: str) -> tuple[int, int]:
+    """WIDTHxHEIGHT."""
     match = re.fullmatch(r"(\d+)x(\d+)", text)
     if match is None or not (64 <= int(match[1]) <= 16384 and 64 <= int(match[2]) <= 6144):
         raise argparse.ArgumentTypeError(f"{text!r} is no screen size; write WIDTHxHEIGHT, 64x64 to 16384x6144")
@@ -62,6 +67,8 @@ def _size(text: str) -> tuple[int, int]:
 def main(args: argparse.Namespace) -> int:
     """Start it and wait. Returns the command's exit status, or 1 if the AppVM failed."""
     command = args.command
+    if command and (backend := lasting.backend_of(args.name)) is not None:
+        return lasting.run(args, backend)
     if not command:
         raise MachineCannot("no command to run", f"write: guid run {args.name} --label {args.label} -- xterm")
     label(args.label)
@@ -69,7 +76,7 @@ def main(args: argparse.Namespace) -> int:
     refuse_taken_name(runtime, args.name)
     domid = args.domid if args.domid is not None else free_domid(runtime)
     spec = options.vm_of(args, name=args.name, domid=domid)
-    screen = args.screen or _screen_of_desktop(spec.view.host, spec.view.display)
+    screen = args.screen or screen_of_desktop(spec.view.host, spec.view.display)
     if args.no_sandbox:
         print(f"guid: {args.name} runs WITHOUT a sandbox: it can read and change everything you can", file=sys.stderr)
     domain = {
@@ -137,7 +144,8 @@ def _status(message: Message) -> int:
     return 1 if status is None and message.get("state") == "failed" else int(status or 0)
 
 
-def _screen_of_desktop(host: str, display: str | None) -> tuple[int, int]:
+def screen_of_desktop(host: str, display: str | None) -> tuple[int, int]:
+    """Its size in pixels. Raises MachineCannot if it cannot be reached."""
     if host != "x11":
         return 1920, 1080
     from shm.xconn import XConnection

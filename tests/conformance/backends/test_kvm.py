@@ -1,4 +1,4 @@
-"""The KVM backend's vchan and pages do what every backend's must. Both ends are here: see tests/kvm for a real guest."""
+"""The KVM backend's vchan and pages do what every backend's must. Both ends are here, there is no guest."""
 
 import itertools
 import os
@@ -83,7 +83,7 @@ def test_two_vchans_of_one_vm_do_not_meet(socket_dir: Path) -> None:
 
 
 def test_a_vchan_that_the_domain_does_not_have(socket_dir: Path) -> None:
-    with pytest.raises(MachineCannot, match="no vchan for port 6001 of domain 0.*6000:0"):
+    with pytest.raises(MachineCannot, match=r"no vchan for port 6001 of domain 0.*6000:0"):
         backend(socket_dir, "6000:0").server(9, 0, 6001)
 
 
@@ -131,7 +131,7 @@ def test_references_that_are_no_buffers(socket_dir: Path, first: int) -> None:
 def test_a_hostile_page_of_control_words(socket_dir: Path) -> None:
     """Random words at random moments: an error of ours, or wrong bytes; no crash, no endless loop."""
     random = np.random.default_rng(3)
-    outcomes = set()
+    outcomes: set[object] = set()
     for _ in range(300):
         vm = backend(socket_dir, "6000:0")
         server, client = vm.server(9, 0, PORT), vm.client(0, 9, PORT)

@@ -1,0 +1,140 @@
+"""The libvirt definition of an AppVM: made from a template, and read back from whatever libvirt says a domain is."""
+
+import os
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+from typing import Final, Self
+from xml.sax.saxutils import escape
+
+from backends.kvm.image import Image
+from backends.kvm.layout import DOORBELL, ORDERS, Slots
+from guiproto.errors import MachineCannot
+
+NAMESPACE: Final = "urn:odyssey-gui:vm"
+"""Of the element in a domain's <metadata> that makes it an AppVM."""
+_TEMPLATE: Final = Path(__file__).with_name("domain.xml")
+_SHM: Final = Path("/dev/shm")  # noqa: S108 - where libvirt puts the memory of <shmem>
+_KVM_CPU: Final = "<cpu mode='host-passthrough'/>"
+# Under emulation a plain old processor is the fastest: nothing emulated in vain.
+_TCG_CPU: Final = "<cpu mode='custom' match='exact'><model>Nehalem</model></cpu>"
+_TCG_OPTIONS: Final = "mitigations=off nokaslr"
+
+
+@dataclass(frozen=True, slots=True)
+class AppVm:
+    """An AppVM as its definition describes it."""
+
+    name: str
+    domid: int
+    gui_domid: int
+    label: str
+    vchans: Slots
+    region: Path
+    """The file of the shared memory."""
+    region_bytes: int
+    channels: Mapping[str, str]
+    """Sockets of the virtio-serial ports by name; libvirt tells some only while the domain runs."""
+    agent_disk: Path | None
+
+    @classmethod
+    def read(cls, xml: str) -> Self | None:
+        """From libvirt's description; None if it is no AppVM of ours, or says what makes no sense."""
+        root = ET.fromstring(xml)  # noqa: S314 - libvirt's own words, not a guest's
+        vm = root.find(f"metadata/{{{NAMESPACE}}}vm")
+        name = root.findtext("name")
+        shmem = root.find("devices/shmem")
+        size = None if shmem is None else shmem.find("size")
+        if vm is None or name is None or shmem is None or size is None:
+            return None
+        channels = {}
+        for channel in root.iterfind("devices/channel"):
+            source, target = channel.find("source"), channel.find("target")
+            if target is not None:
+                channels[target.get("name", "")] = "" if source is None else source.get("path", "")
+        disks = {
+            target.get("dev"): source.get("file")
+            for disk in root.iterfind("devices/disk")
+            if (target := disk.find("target")) is not None and (source := disk.find("source")) is not None
+        }
+        agent_disk = disks.get("vdb")
+        try:
+            return cls(
+                name, int(vm.get("domid", "")), int(vm.get("gui-domid", "0")), vm.get("label", ""),
+                Slots.parse(vm.get("vchans", "")), _SHM / shmem.get("name", "").replace("/", "_"),
+                int(size.text or "") * _UNITS[size.get("unit", "M")], channels,
+                Path(agent_disk) if agent_disk else None,
+            )  # fmt: skip
+        except (ValueError, KeyError, MachineCannot):
+            return None
+
+    def environ(self) -> Mapping[str, str]:
+        """What `KvmBackend` must know on the host."""
+        doorbell = self.channels.get(f"{DOORBELL}0", "")
+        return {
+            "KVM_REGION": str(self.region), "KVM_DOORBELLS": doorbell.removesuffix("0"), "KVM_VCHANS": str(self.vchans)
+        }  # fmt: skip
+
+
+_UNITS: Final = {"B": 1, "bytes": 1, "KiB": 1 << 10, "K": 1 << 10, "MiB": 1 << 20, "M": 1 << 20, "G": 1 << 30}
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a definition is made from."""
+
+    name: str
+    domid: int
+    gui_domid: int
+    label: str
+    vchans: Slots
+    memory_mib: int
+    videoram_mib: int
+    network: bool
+    kvm: bool
+    emulator: str
+    image: Image
+    disk: Path
+    agent_disk: Path
+    console: Path
+
+
+def region_name(name: str) -> str:
+    """The name of a VM's shared memory: nobody else's, for the names are those of one libvirt of one user."""
+    return f"odyssey-{os.geteuid()}-{name}"
+
+
+def definition(wish: Wish) -> str:
+    """The XML that libvirt takes."""
+    ports = [ORDERS, *(f"{DOORBELL}{number}" for number in range(len(wish.vchans.vchans)))]
+    network = "<interface type='user'><model type='virtio'/></interface>" if wish.network else ""
+    values = {
+        "type": "kvm" if wish.kvm else "qemu",
+        "name": wish.name,
+        "namespace": NAMESPACE,
+        "domid": wish.domid,
+        "gui_domid": wish.gui_domid,
+        "label": wish.label,
+        "vchans": wish.vchans,
+        "memory_mib": wish.memory_mib,
+        "cpus": 1,
+        "kernel": wish.image.kernel,
+        "initrd": wish.image.initrd,
+        "kernel_options": "" if wish.kvm else _TCG_OPTIONS,
+        "emulator": wish.emulator,
+        "disk": wish.disk,
+        "agent_disk": wish.agent_disk,
+        "console": wish.console,
+        "region": region_name(wish.name),
+        "videoram_mib": wish.videoram_mib,
+    }
+    text = {key: escape(str(value), {"'": "&apos;"}) for key, value in values.items()}
+    text |= {"cpu": _KVM_CPU if wish.kvm else _TCG_CPU, "network": network, "channels": _channels(ports)}
+    return Template(_TEMPLATE.read_text()).substitute(text)
+
+
+def _channels(ports: Sequence[str]) -> str:
+    """Where the sockets are is libvirt's to say, when the domain has started."""
+    return "\n".join(f"    <channel type='unix'><target type='virtio' name='{port}'/></channel>" for port in ports)

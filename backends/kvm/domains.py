@@ -1,0 +1,233 @@
+"""AppVMs that are virtual machines: made, started, found again and watched through libvirt.
+
+libvirt keeps their definitions, so there is no other list of them: an AppVM is a domain with our element in its
+<metadata>, whoever starts or stops it. The file of its shared memory is made before libvirt would, because libvirt's is
+readable by everybody, and made anew when the VM has stopped, so that no VM finds what an earlier one left.
+"""
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import socket
+import stat
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from backends.base import AppVmSpec, Domain, DomainDriver, DomainSpec, DomainState
+from backends.kvm import image as images
+from backends.kvm.definition import AppVm, Wish, definition
+from backends.kvm.layout import ORDERS, Slots
+from backends.kvm.libvirtd import Hypervisor, checked_uri
+from backends.kvm.machine import QEMU, kvm_trouble, missing_for_domains, which
+from backends.kvm.places import data_dir
+from guiproto.errors import MachineCannot
+from guiproto.limits import GUI_PORT
+
+_PROJECT: Final = Path(__file__).resolve().parents[2]
+_ORDER_SECONDS: Final = 180.0
+"""How long a command waits for the VM to come up: emulated ones take their time."""
+
+
+class KvmDomains(DomainDriver):
+    """AppVMs of one libvirt."""
+
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        """Connects to libvirt, which may start it. Raises MachineCannot."""
+        self._uri = checked_uri(environ)
+        if missing := missing_for_domains():
+            raise MachineCannot(" ".join(missing))
+        self._hypervisor = Hypervisor(self._uri)
+        self._epoll = select.epoll()
+        self._epoll.register(self._hypervisor.fileno(), select.EPOLLIN)
+        self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._epoll.register(self._bell, select.EPOLLIN)
+        self._known: dict[str, AppVm] = {}
+        for domain in self.list():
+            if domain.state is DomainState.STOPPED:
+                self._renew_region(self._known[domain.name])
+
+    # --- AppVMs that stay ---
+
+    def create(self, spec: AppVmSpec, tell: Callable[[str], None]) -> Domain:
+        taken = {domain.domid: domain.name for domain in self.list()}
+        if spec.name in taken.values():
+            raise MachineCannot(f"there is an AppVM {spec.name!r} already", f"`guid vm remove {spec.name}` first")
+        domid = spec.domid or next(number for number in range(1, 0xFFF0) if number not in taken)
+        if domid in taken:
+            raise MachineCannot(f"domain id {domid} is that of {taken[domid]!r}", "choose another, or none")
+        image = images.image(spec.packages, tell)
+        trouble = kvm_trouble(image.kernel)
+        if trouble:
+            tell(f"KVM cannot be used here ({trouble}); this VM will run in QEMU's software emulation, which is slow")
+        place = data_dir() / "vms" / spec.name
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            disk = place / "disk.qcow2"
+            images.overlay(disk, image.disk)
+            vchans = Slots([(GUI_PORT, spec.gui_domid)])
+            config = {
+                "name": spec.name, "domid": domid, "gui_domid": spec.gui_domid, "screen": list(spec.screen),
+                "vchans": str(vchans),
+            }  # fmt: skip
+            (place / "vm.json").write_text(json.dumps(config))
+            images.agent_disk(place / "agent.img", _PROJECT, json.dumps(config))
+            emulator = which(QEMU)
+            assert emulator is not None
+            xml = definition(
+                Wish(
+                    spec.name, domid, spec.gui_domid, spec.label, vchans, spec.memory_mib, spec.videoram_mib,
+                    spec.network, not trouble, emulator, image, disk, place / "agent.img", place / "console.log",
+                )
+            )  # fmt: skip
+            self._hypervisor.request("define", xml=xml)
+        except BaseException:
+            shutil.rmtree(place, ignore_errors=True)
+            raise
+        self.list()
+        self._renew_region(self._known[spec.name])
+        return self._domain(self._known[spec.name], DomainState.STOPPED)
+
+    def resume(self, name: str) -> Domain:
+        vm = self._need(name)
+        place = data_dir() / "vms" / name
+        with contextlib.suppress(OSError):
+            images.agent_disk(place / "agent.img", _PROJECT, (place / "vm.json").read_text())
+        self._renew_region(vm)
+        self._take(self._hypervisor.request("start", name=name)["xml"])
+        return self._domain(self._known[name], DomainState.RUNNING)
+
+    def remove(self, name: str) -> None:
+        vm = self._need(name)
+        self.stop(name, 0.0)
+        self._hypervisor.request("undefine", name=name)
+        vm.region.unlink(missing_ok=True)
+        shutil.rmtree(data_dir() / "vms" / name, ignore_errors=True)
+        del self._known[name]
+
+    def run(self, name: str, command: Sequence[str], timeout: float = _ORDER_SECONDS) -> None:
+        self.list()
+        vm = self._need(name)
+        path = vm.channels.get(ORDERS)
+        if not path:
+            raise MachineCannot(f"{name} takes no commands", "it was not made by `guid vm create`; see its definition")
+        order = json.dumps({"run": list(command)}).encode() + b"\n"
+        end = time.monotonic() + timeout
+        with socket.socket(socket.AF_UNIX) as line:
+            line.settimeout(timeout)
+            try:
+                line.connect(path)
+                line.sendall(order)
+                answer = b""
+                while not answer.endswith(b"\n") and time.monotonic() < end:
+                    answer += line.recv(4096) or b"\n"
+            except OSError as error:
+                raise MachineCannot(
+                    f"{name} does not answer: {error.strerror or error}", f"does it run (`guid vm start {name}`)?"
+                ) from None
+        with contextlib.suppress(ValueError, AttributeError):
+            if problem := json.loads(answer).get("error"):
+                raise MachineCannot(f"{name}: {str(problem)[:200]}")
+
+    # --- the contract that every backend has ---
+
+    def start(self, spec: DomainSpec) -> Domain:
+        """A VM is made first and started then. Raises MachineCannot."""
+        raise MachineCannot(f"there is no VM {spec.name!r}", f"`guid vm create {spec.name} --backend kvm` makes one")
+
+    def terminate(self, name: str) -> None:
+        with contextlib.suppress(MachineCannot):
+            self._hypervisor.request("shutdown", name=name)
+
+    def stop(self, name: str, timeout: float = 5.0) -> None:
+        if timeout > 0:
+            self.terminate(name)
+            end = time.monotonic() + timeout
+            while self._is_running(name) and time.monotonic() < end:
+                select.select([self._hypervisor.fileno()], [], [], min(0.5, max(0.0, end - time.monotonic())))
+        if self._is_running(name):
+            self._hypervisor.request("destroy", name=name)
+
+    def list(self) -> Sequence[Domain]:
+        found = []
+        for row in self._hypervisor.request("list")["domains"]:
+            vm = self._take(row["xml"])
+            if vm is not None:
+                found.append(self._domain(vm, DomainState.RUNNING if row["running"] else DomainState.STOPPED))
+        if self._hypervisor.pending():
+            os.eventfd_write(self._bell, 1)
+        return sorted(found, key=lambda domain: domain.name)
+
+    def fileno(self) -> int:
+        return self._epoll.fileno()
+
+    def events(self) -> Sequence[Domain]:
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._bell)
+        changes = []
+        for event in self._hypervisor.events():
+            vm = self._take(event["xml"]) if event["xml"] else self._known.get(event["name"])
+            if vm is None:
+                continue
+            if event["event"] == "stopped":
+                self._renew_region(vm)
+                changes.append(self._domain(vm, DomainState.STOPPED, event["why"]))
+            else:
+                self._guard_region(vm)
+                reason = "it was rebooted" if event["event"] == "rebooted" else ""
+                changes.append(self._domain(vm, DomainState.RUNNING, reason))
+        return changes
+
+    def runtime(self, name: str) -> Mapping[str, str]:
+        vm = self._need(name)
+        return vm.environ()
+
+    def close(self) -> None:
+        if self._bell >= 0:
+            self._epoll.close()
+            os.close(self._bell)
+            self._bell = -1
+            self._hypervisor.close()
+
+    # --- small things ---
+
+    def _take(self, xml: str) -> AppVm | None:
+        vm = AppVm.read(xml)
+        if vm is not None:
+            self._known[vm.name] = vm
+        return vm
+
+    def _need(self, name: str) -> AppVm:
+        if name not in self._known:
+            self.list()
+        vm = self._known.get(name)
+        if vm is None:
+            raise MachineCannot(f"libvirt at {self._uri} has no AppVM {name!r}", "see `guid vm list`")
+        return vm
+
+    def _is_running(self, name: str) -> bool:
+        return any(domain.name == name and domain.state is DomainState.RUNNING for domain in self.list())
+
+    @staticmethod
+    def _domain(vm: AppVm, state: DomainState, reason: str = "") -> Domain:
+        return Domain(vm.name, vm.domid, state, reason=reason, label=vm.label, gui_domid=vm.gui_domid, lasting=True)
+
+    @staticmethod
+    def _renew_region(vm: AppVm) -> None:
+        """Fresh memory for the next start, for us alone."""
+        vm.region.unlink(missing_ok=True)
+        fd = os.open(vm.region, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            os.ftruncate(fd, vm.region_bytes)
+        finally:
+            os.close(fd)
+
+    @staticmethod
+    def _guard_region(vm: AppVm) -> None:
+        """Somebody started it where we had not made its memory, for example after this machine was booted."""
+        with contextlib.suppress(OSError):
+            if stat.S_IMODE(vm.region.stat().st_mode) & 0o077:
+                vm.region.chmod(0o600)
