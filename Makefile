@@ -13,10 +13,15 @@ ARGS ?=
 PACKAGES := bubblewrap xvfb xterm x11-apps fonts-dejavu-core procps python3-venv
 # What the tests need on top: a real window manager, input, and a network for AppVMs.
 TEST_PACKAGES := openbox slirp4netns xdotool x11-utils x11-xserver-utils
+# What AppVMs that are virtual machines need, and what Python's libvirt module is built with.
+KVM_PACKAGES := qemu-system-x86 qemu-utils libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients mmdebstrap \
+  e2fsprogs uidmap gcc libc6-dev libvirt-dev pkg-config python3-dev
+KVM_STAMP := $(VENV)/.installed-kvm
+BACKEND ?= local
 # What the benchmark compares us with.
 BENCH_PACKAGES := xpra python3-pil python3-gi-cairo tigervnc-standalone-server tigervnc-viewer xserver-xephyr
 
-.PHONY: help demo test bench check setup setup-test clean
+.PHONY: help demo test bench check setup setup-test setup-kvm clean
 .DEFAULT_GOAL := help
 
 help:
@@ -24,14 +29,15 @@ help:
 	@echo "make test    all tests"
 	@echo "make bench   all benchmarks, with what one could use instead; writes bench/RESULTS.md (QUICK=1: shorter)"
 	@echo "make check   lint, types, import contracts"
-	@echo "make setup   only install what is needed"
+	@echo "make setup   only install what is needed; make setup-kvm: also for AppVMs that are virtual machines"
 	@echo "make clean   remove what these targets made"
 
-demo: setup
-	@$(BIN)/guid demo --screenshot $(SCREENSHOT) --json $(JSON) \
+demo: setup $(if $(filter kvm,$(BACKEND)),setup-kvm)
+	@$(BIN)/guid demo --backend $(BACKEND) --screenshot $(SCREENSHOT) --json $(JSON) \
 	  $(if $(SECONDS_TO_RUN),--seconds $(SECONDS_TO_RUN),$(if $(DISPLAY),,--seconds 10)) $(ARGS)
 
 test: setup-test
+	@$(MAKE) --no-print-directory setup-kvm || echo "==> tests with virtual machines will be skipped, see above"
 	@$(BIN)/python -m pytest $(ARGS)
 
 bench: setup
@@ -49,6 +55,14 @@ setup: $(STAMP)
 
 setup-test: setup
 	@sh scripts/install-packages $(TEST_PACKAGES)
+
+setup-kvm: $(KVM_STAMP)
+	@sh scripts/install-packages $(KVM_PACKAGES)
+
+$(KVM_STAMP): $(STAMP)
+	@sh scripts/install-packages $(KVM_PACKAGES)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,kvm]'
+	@touch $@
 
 $(STAMP): pyproject.toml Makefile
 	@sh scripts/install-packages $(PACKAGES)

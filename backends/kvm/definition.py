@@ -20,6 +20,8 @@ _SHM: Final = Path("/dev/shm")  # noqa: S108 - where libvirt puts the memory of 
 _KVM_CPU: Final = "<cpu mode='host-passthrough'/>"
 # Under emulation a plain old processor is the fastest: nothing emulated in vain.
 _TCG_CPU: Final = "<cpu mode='custom' match='exact'><model>Nehalem</model></cpu>"
+# Code that was translated once and thrown away for want of room has to be translated again.
+_TCG_FEATURES: Final = "<tcg><tb-cache unit='MiB'>512</tb-cache></tcg>"
 _TCG_OPTIONS: Final = "mitigations=off nokaslr"
 
 
@@ -119,7 +121,7 @@ def definition(wish: Wish) -> str:
         "label": wish.label,
         "vchans": wish.vchans,
         "memory_mib": wish.memory_mib,
-        "cpus": 1,
+        "cpus": min(2, os.cpu_count() or 1),
         "kernel": wish.image.kernel,
         "initrd": wish.image.initrd,
         "kernel_options": "" if wish.kvm else _TCG_OPTIONS,
@@ -131,7 +133,12 @@ def definition(wish: Wish) -> str:
         "videoram_mib": wish.videoram_mib,
     }
     text = {key: escape(str(value), {"'": "&apos;"}) for key, value in values.items()}
-    text |= {"cpu": _KVM_CPU if wish.kvm else _TCG_CPU, "network": network, "channels": _channels(ports)}
+    text |= {
+        "cpu": _KVM_CPU if wish.kvm else _TCG_CPU,
+        "features": "" if wish.kvm else _TCG_FEATURES,
+        "network": network,
+        "channels": _channels(ports),
+    }
     return Template(_TEMPLATE.read_text()).substitute(text)
 
 

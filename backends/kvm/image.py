@@ -54,7 +54,7 @@ echo '{USER} ALL=(ALL) NOPASSWD: ALL' > "$1/etc/sudoers.d/{USER}"
 chmod 0440 "$1/etc/sudoers.d/{USER}"
 mkdir -p "$1/opt/odyssey-gui"
 cat > "$1/etc/fstab" <<'END'
-LABEL=odyssey-root  /                 ext4   noatime,x-systemd.growfs  0  1
+LABEL=odyssey-root  /                 ext4   noatime  0  1
 LABEL=odyssey-agent /opt/odyssey-gui  ext4   ro                        0  0
 END
 cat > "$1/etc/systemd/system/odyssey-session.service" <<'END'
@@ -86,7 +86,12 @@ touch "$1/etc/machine-id"
 chroot "$1" systemctl enable --quiet odyssey-session.service systemd-networkd.service
 chroot "$1" systemctl mask --quiet systemd-networkd-wait-online.service apt-daily.timer apt-daily-upgrade.timer \\
   e2scrub_all.timer e2scrub_reap.service fstrim.timer dpkg-db-backup.timer getty@tty1.service \\
-  systemd-update-utmp.service systemd-pstore.service
+  systemd-update-utmp.service systemd-update-utmp-runlevel.service systemd-pstore.service \\
+  systemd-network-generator.service systemd-random-seed.service proc-sys-fs-binfmt_misc.automount \\
+  systemd-binfmt.service modprobe@configfs.service modprobe@dm_mod.service modprobe@drm.service \\
+  modprobe@efi_pstore.service modprobe@fuse.service modprobe@loop.service sys-fs-fuse-connections.mount \\
+  sys-kernel-config.mount sys-kernel-debug.mount sys-kernel-tracing.mount dev-hugepages.mount dev-mqueue.mount \\
+  man-db.timer getty-static.service
 chroot "$1" fc-cache -s
 """
 _BEFORE_KERNEL: Final = (

@@ -1,0 +1,157 @@
+"""Real guests under QEMU and libvirt, made, started and used through the commands that users type.
+
+Nothing is shared with the user's own libvirt: HOME and the runtime directory are the rig's, so libvirt starts a daemon
+for it alone, unprivileged. The image is what takes time: it stays in the cache that the user's commands use as well.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+from backends.kvm.machine import missing_for_domains
+from tests.e2e.rig import Screen, wait_for
+from tests.xserver import XServer
+
+BOOT_SECONDS = 240.0
+"""An emulated guest takes 20 to 40 s on a quiet machine with two processors."""
+_LOOK_SECONDS = 0.5
+"""Looking costs a process; the guest needs the processors more."""
+_PYTHON = "import hashlib\nfrom Xlib import X, display\nd = display.Display()\nroot = d.screen().root\n"
+
+
+def why_not() -> str:
+    """Why guests cannot be run here; empty if they can."""
+    return " ".join(missing_for_domains())
+
+
+class Guests:
+    """A desktop's X server, a supervisor, and VMs."""
+
+    def __init__(self) -> None:
+        # Sockets lie deep below it, and their paths are short.
+        self.directory = Path(tempfile.mkdtemp(prefix="kvm-"))
+        run = self.directory / "run"
+        run.mkdir(mode=0o700)
+        cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+        self.environ = {
+            **os.environ,
+            "HOME": str(self.directory),
+            "XDG_CACHE_HOME": cache,
+            "XDG_RUNTIME_DIR": str(run),
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+        }
+        for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "GUID_RUNTIME_DIR", "LIBVIRT_DEFAULT_URI"):
+            self.environ.pop(name, None)
+        self.server = XServer(1600, 1000)
+        self.desk: Screen
+
+    def __enter__(self) -> Self:
+        self.server.__enter__()
+        self.environ["DISPLAY"] = self.server.display
+        self.desk = Screen(self.server.display)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(subprocess.SubprocessError):
+            for vm in json.loads(self.guid("vm", "list", "--json")):
+                self.guid("vm", "remove", vm["name"])
+        with contextlib.suppress(subprocess.SubprocessError):
+            self.guid("stop", "--all")
+        self.desk.close()
+        self.server.__exit__(None, None, None)
+        self._end_libvirt()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    # --- commands ---
+
+    def guid(self, *arguments: str, timeout: float = 900.0) -> str:
+        """Run a guid command; its output. CalledProcessError with its stderr as a note."""
+        done = subprocess.run(
+            [sys.executable, "-m", "guid.cli.main", *arguments],
+            env=self.environ, cwd=self.directory, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=timeout, check=False,
+        )  # fmt: skip
+        if done.returncode != 0:
+            error = subprocess.CalledProcessError(done.returncode, ["guid", *arguments], done.stdout, done.stderr)
+            error.add_note(done.stderr)
+            raise error
+        return done.stdout
+
+    def virsh(self, *arguments: str) -> str:
+        """Run virsh on the rig's libvirt, as root in the namespace that makes him a user."""
+        prefix = ["unshare", "--user", "--map-user=1000", "--map-group=1000", "--"] if os.geteuid() == 0 else []
+        done = subprocess.run(
+            [*prefix, "virsh", "-q", "-c", "qemu:///session", *arguments],
+            env=self.environ, capture_output=True, text=True, timeout=120, check=True,
+        )  # fmt: skip
+        return done.stdout
+
+    # --- what is seen ---
+
+    def ps(self) -> dict[str, dict[str, Any]]:
+        """Rows of `guid ps` by name."""
+        return {row["name"]: row for row in json.loads(self.guid("ps", "--json"))}
+
+    def state(self, name: str) -> str:
+        """The VM's state, "" if nobody serves it."""
+        return str(self.ps().get(name, {}).get("state", ""))
+
+    def wait_connected(self, name: str, timeout: float = BOOT_SECONDS) -> None:
+        """Until its agent is there."""
+        wait_for(f"the agent in {name}", lambda: self._slowly(name) == "connected", timeout)
+
+    def windows(self, vm: str) -> list[dict[str, Any]]:
+        """Its mapped windows."""
+        rows = json.loads(self.guid("windows", "--json"))
+        return [row for row in rows if row["vm"] == vm and row["mapped"]]
+
+    def window(self, vm: str, title: str, timeout: float = 60.0) -> dict[str, Any]:
+        """The window whose title contains that, once it is there and was painted."""
+
+        def look() -> dict[str, Any] | None:
+            found = [row for row in self.windows(vm) if title in str(row["title"]) and row["damage_rects"]]
+            if not found:
+                time.sleep(_LOOK_SECONDS)
+                return None
+            return found[0]
+
+        return wait_for(f"a window {title!r} of {vm}", look, timeout)
+
+    def in_guest(self, vm: str, code: str) -> None:
+        """Run Python there; `d` is the display, `root` its root window."""
+        self.guid("run", vm, "--", "python3", "-c", _PYTHON + code)
+
+    def _slowly(self, name: str) -> str:
+        time.sleep(_LOOK_SECONDS)
+        return self.state(name)
+
+    def qemu_pids(self) -> dict[str, int]:
+        """QEMU's process of each running VM, by name."""
+        pids = self.directory / "run/libvirt/qemu/run"
+        return {path.stem: int(path.read_text()) for path in pids.glob("*.pid") if path.stem in self.ps()}
+
+    def _end_libvirt(self) -> None:
+        """The daemons that libvirt started for us, which would end by themselves after a while."""
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdecimal():
+                with contextlib.suppress(OSError):
+                    command = (entry / "cmdline").read_bytes()
+                    environ = (entry / "environ").read_bytes()
+                    if (b"libvirtd" in command or b"virtlogd" in command) and str(self.directory).encode() in environ:
+                        os.kill(int(entry.name), signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def guests() -> Iterator[Guests]:
+    """A rig, cleaned up afterwards."""
+    with Guests() as made:
+        yield made
