@@ -258,8 +258,11 @@ class DomainDriver(ABC):
         """Stop it at once and delete it with its disk. Raises MachineCannot for unknown ones."""
         raise MachineCannot(f"there is no AppVM {name!r} to remove")
 
-    def run(self, name: str, command: Sequence[str]) -> None:  # noqa: ARG002 - for those who can
-        """Start a command in a running AppVM; returns when it has been started. Raises MachineCannot."""
+    def run(self, name: str, command: Sequence[str], *, pass_io: bool = False) -> int:  # noqa: ARG002 - for those who can
+        """Start a command in a running AppVM; returns 0 when it has been started. Raises MachineCannot.
+
+        `pass_io`: with this process's standard input and output; returns its exit status when it has ended.
+        """
         raise MachineCannot(f"no command can be started in {name!r} any more", "give it to `guid run` at the start")
 
     @abstractmethod

@@ -29,7 +29,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: its threads 
 
 from guiagent import xserver
 from guiagent.kept import RESTART_DELAYS, Part
-from guiagent.orders import Orders
+from guiagent.orders import Orders, Pipe
 from guiagent.processes import Watch, adopt_orphans, below, send, set_name, signal_pipe
 from guiagent.xserver import write_authority
 from guiproto.errors import MachineCannot
@@ -80,12 +80,14 @@ class Session:
         authority: Path | None = None,
         leash: int | None = None,
         orders: Path | None = None,
+        pipe: Path | None = None,
         delays: Sequence[float] = RESTART_DELAYS,
     ) -> None:
         """`authority`: the file that shall hold the display's cookie, where others than the AppVM could connect.
 
         `leash`: a pipe's end for reading; when nobody holds its other end any more, that counts as SIGTERM.
-        `orders`: where commands come from, see `Orders`. Without a `command` of its own the AppVM then has no end.
+        `orders`, `pipe`: where commands come from, see `Orders` and `Pipe`. Without a `command` of its own the AppVM
+        then has no end.
         """
         self._command = command
         self._screen = screen
@@ -97,6 +99,7 @@ class Session:
         self._leash = leash
         self._orders_path = orders
         self._orders: Orders | None = None
+        self._pipe = None if pipe is None else Pipe(pipe)
         self._cookie = os.urandom(16)
         self._environ = {key: value for key, value in environ.items() if key not in _OWN_VARIABLES}
         if authority is not None:
@@ -136,6 +139,8 @@ class Session:
                 self._read_display(self._display_pipe in ready)
                 if self._orders is not None and self._orders.fileno() in ready:
                     self._orders.serve(self._spawn)
+                if self._pipe is not None and self._pipe.fileno() in ready:
+                    self._pipe.serve(self._environ)
                 self._reap()
                 if self._settle():
                     break
@@ -160,6 +165,8 @@ class Session:
         if self._display and self._orders is None and self._orders_path is not None:
             self._orders = Orders(self._orders_path)
             self._poll.register(self._orders, select.POLLIN)
+            if self._pipe is not None:
+                self._poll.register(self._pipe, select.POLLIN)
 
     def _start_server(self) -> None:
         if self._authority is not None:
@@ -255,6 +262,8 @@ class Session:
                     self._agent_died(status)
                 elif ended.si_pid == self._command_pid and not self._failure:
                     self._status = status
+                elif self._pipe is not None:
+                    self._pipe.ended(ended.si_pid, self._environ)
 
     def _server_died(self, status: int) -> None:
         self._display = ""
@@ -369,6 +378,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--leash", type=int, metavar="FD", help="end when nobody holds the other end of this pipe")
     parser.add_argument("--backend", default="local")
     parser.add_argument("--orders", type=Path, metavar="PATH", help="take commands from this port, and go on for ever")
+    parser.add_argument("--pipe", type=Path, metavar="PATH", help="the same, with their input and output")
     parser.add_argument("command", nargs="*", metavar="COMMAND")
     args = parser.parse_args(argv)
     if not args.command and args.orders is None:
@@ -402,6 +412,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         authority=authority,
         leash=args.leash,
         orders=args.orders,
+        pipe=args.pipe,
     )
     return session.run()
 

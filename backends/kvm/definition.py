@@ -10,7 +10,7 @@ from typing import Final, Self
 from xml.sax.saxutils import escape
 
 from backends.kvm.image import Image
-from backends.kvm.layout import DOORBELL, ORDERS, Slots
+from backends.kvm.layout import DOORBELL, ORDERS, PIPE, Slots
 from guiproto.errors import MachineCannot
 
 NAMESPACE: Final = "urn:odyssey-gui:vm"
@@ -110,7 +110,7 @@ def region_name(name: str) -> str:
 
 def definition(wish: Wish) -> str:
     """The XML that libvirt takes."""
-    ports = [ORDERS, *(f"{DOORBELL}{number}" for number in range(len(wish.vchans.vchans)))]
+    ports = [ORDERS, PIPE, *(f"{DOORBELL}{number}" for number in range(len(wish.vchans.vchans)))]
     network = "<interface type='user'><model type='virtio'/></interface>" if wish.network else ""
     values = {
         "type": "kvm" if wish.kvm else "qemu",

@@ -10,7 +10,6 @@ import json
 import os
 import select
 import shutil
-import socket
 import stat
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,9 +17,10 @@ from pathlib import Path
 from typing import Final
 
 from backends.base import AppVmSpec, Domain, DomainDriver, DomainSpec, DomainState
+from backends.kvm import commands
 from backends.kvm import image as images
 from backends.kvm.definition import AppVm, Wish, definition
-from backends.kvm.layout import ORDERS, Slots
+from backends.kvm.layout import ORDERS, PIPE, Slots
 from backends.kvm.libvirtd import Hypervisor, checked_uri
 from backends.kvm.machine import QEMU, kvm_trouble, missing_for_domains, which
 from backends.kvm.places import data_dir
@@ -28,8 +28,6 @@ from guiproto.errors import MachineCannot
 from guiproto.limits import GUI_PORT
 
 _PROJECT: Final = Path(__file__).resolve().parents[2]
-_ORDER_SECONDS: Final = 180.0
-"""How long a command waits for the VM to come up: emulated ones take their time."""
 
 
 class KvmDomains(DomainDriver):
@@ -108,29 +106,15 @@ class KvmDomains(DomainDriver):
         shutil.rmtree(data_dir() / "vms" / name, ignore_errors=True)
         del self._known[name]
 
-    def run(self, name: str, command: Sequence[str], timeout: float = _ORDER_SECONDS) -> None:
+    def run(self, name: str, command: Sequence[str], *, pass_io: bool = False) -> int:
         self.list()
-        vm = self._need(name)
-        path = vm.channels.get(ORDERS)
-        if not path:
+        path = self._need(name).channels.get(PIPE if pass_io else ORDERS)
+        if path is None:
             raise MachineCannot(f"{name} takes no commands", "it was not made by `guid vm create`; see its definition")
-        order = json.dumps({"run": list(command)}).encode() + b"\n"
-        end = time.monotonic() + timeout
-        with socket.socket(socket.AF_UNIX) as line:
-            line.settimeout(timeout)
-            try:
-                line.connect(path)
-                line.sendall(order)
-                answer = b""
-                while not answer.endswith(b"\n") and time.monotonic() < end:
-                    answer += line.recv(4096) or b"\n"
-            except OSError as error:
-                raise MachineCannot(
-                    f"{name} does not answer: {error.strerror or error}", f"does it run (`guid vm start {name}`)?"
-                ) from None
-        with contextlib.suppress(ValueError, AttributeError):
-            if problem := json.loads(answer).get("error"):
-                raise MachineCannot(f"{name}: {str(problem)[:200]}")
+        if pass_io:
+            return commands.attach(name, path, command)
+        commands.start(name, path, command)
+        return 0
 
     # --- the contract that every backend has ---
 

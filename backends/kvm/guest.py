@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Final, NoReturn
 
-from backends.kvm.layout import DOORBELL, ORDERS, Slots
+from backends.kvm.layout import DOORBELL, ORDERS, PIPE, Slots
 
 _IVSHMEM: Final = ("0x1af4", "0x1110")
 _PROJECT: Final = Path(__file__).resolve().parents[2]
@@ -69,7 +69,7 @@ def main() -> NoReturn:
     argv = [
         sys.executable, "-sP", "-m", "guiagent.session", "--domid", str(config["domid"]),
         "--gui-domid", str(config["gui_domid"]), "--screen", f"{width}x{height}", "--backend", "kvm",
-        "--orders", str(found[ORDERS]),
+        "--orders", str(found[ORDERS]), "--pipe", str(found[PIPE]),
     ]  # fmt: skip
     os.execve(sys.executable, argv, environ)  # noqa: S606 - no shell is the purpose
 

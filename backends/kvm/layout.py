@@ -24,6 +24,8 @@ MAX_SLOTS: Final = 8
 BUFFERS_AT: Final = PAGE_SIZE + MAX_SLOTS * SLOT_BYTES
 ORDERS: Final = "odyssey.orders"
 """The virtio-serial port over which commands are started in the guest."""
+PIPE: Final = "odyssey.pipe"
+"""The one for a command's standard input and output."""
 DOORBELL: Final = "odyssey.doorbell."
 """What the names of the other ports begin with; the vchan's slot follows."""
 MIN_REGION_BYTES: Final = 4 * 1024 * 1024

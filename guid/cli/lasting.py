@@ -72,10 +72,9 @@ def run(args: argparse.Namespace, backend: str) -> int:
         resume(name, options.view_of(args))
     driver = driver_of(backend)
     try:
-        driver.run(name, args.command)
+        return driver.run(name, args.command, pass_io=args.pass_io)
     finally:
         driver.close()
-    return 0
 
 
 def is_running(driver: DomainDriver, name: str) -> bool:

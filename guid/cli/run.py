@@ -50,6 +50,11 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         action="store_true",
         help="run it as ordinary processes of yours, with NO isolation: only where namespaces are not to be had",
     )
+    vm.add_argument(
+        "--pass-io",
+        action="store_true",
+        help="pass on standard input and output, and wait for COMMAND's end (only for AppVMs of `guid vm create`)",
+    )
     vm.add_argument("--detach", action="store_true", help="return when it has started; `guid stop NAME` ends it")
     options.add_view(parser)
     options.add_json(parser)
@@ -69,6 +74,8 @@ def main(args: argparse.Namespace) -> int:
     command = args.command
     if command and (backend := lasting.backend_of(args.name)) is not None:
         return lasting.run(args, backend)
+    if args.pass_io:
+        raise MachineCannot(f"{args.name} is no AppVM of `guid vm create`", "only those take --pass-io")
     if not command:
         raise MachineCannot("no command to run", f"write: guid run {args.name} --label {args.label} -- xterm")
     label(args.label)

@@ -86,6 +86,14 @@ class Guests:
             raise error
         return done.stdout
 
+    def piped(self, vm: str, data: bytes, *command: str) -> tuple[int, bytes]:
+        """Run a command in a guest with that input; its exit status and output."""
+        done = subprocess.run(
+            [sys.executable, "-m", "guid.cli.main", "run", vm, "--pass-io", "--", *command],
+            env=self.environ, cwd=self.directory, input=data, stdout=subprocess.PIPE, timeout=300, check=False,
+        )  # fmt: skip
+        return done.returncode, done.stdout
+
     def virsh(self, *arguments: str) -> str:
         """Run virsh on the rig's libvirt, as root in the namespace that makes him a user."""
         prefix = ["unshare", "--user", "--map-user=1000", "--map-group=1000", "--"] if os.geteuid() == 0 else []

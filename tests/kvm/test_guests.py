@@ -1,5 +1,6 @@
 """Real Debian guests with the agent inside, guid outside: what a user sees and does, and what others do to his VMs."""
 
+import hashlib
 import os
 import re
 import stat
@@ -80,7 +81,6 @@ def test_pixels_are_those_of_the_guests_own_window(rig: Guests) -> None:
     window = rig.window("one", "sum ")
     title = re.search(r"sum ([0-9a-f]{64})", window["title"])
     assert title is not None
-    import hashlib
 
     def look() -> bool:
         shown = rig.desk.pixels(window["x"], window["y"], window["width"], window["height"])
@@ -187,6 +187,18 @@ def test_a_guest_that_others_destroy_and_start(rig: Guests) -> None:
     rig.wait_connected("two")
     rig.guid("run", "two", "--", "xlogo")
     rig.window("two", "xlogo")
+
+
+def test_input_and_output_are_passed_on(rig: Guests) -> None:
+    data = np.random.default_rng(1).bytes(3_000_000)
+    for _ in range(3):
+        status, output = rig.piped("one", data, "sh", "-c", "sha256sum; exit 7")
+        assert status == 7
+        assert output.split()[0].decode() == hashlib.sha256(data).hexdigest()
+    status, output = rig.piped("one", b"", "sh", "-c", "head -c 3000000 /dev/zero")
+    assert (status, output) == (0, bytes(3_000_000))
+    status, output = rig.piped("one", b"", "no-such-program")
+    assert (status, output) == (1, b"")
 
 
 def test_a_command_that_is_not_there(rig: Guests) -> None:
