@@ -36,7 +36,7 @@ class ScatteredPages:
         """`runs`: region, offset and length in bytes of each. The display host copies. Raises PeerMisbehaved."""
         count = len(runs)
         if self._runs + count > _MAX_RUNS_TOTAL:
-            raise PeerMisbehaved("page reference", f"pages scattered over {self._runs + count} runs in all")
+            raise PeerMisbehaved("page reference", f"pages scattered over {count} runs")
         try:
             view = joined_view(runs)
         except OSError as error:

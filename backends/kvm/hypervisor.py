@@ -54,7 +54,9 @@ class _Server:
         self._say({"ok": True})
 
     def _readable(self, *_: object) -> None:
-        data = self._line.recv(_READ_BYTES)
+        data = b""
+        with contextlib.suppress(ConnectionError):
+            data = self._line.recv(_READ_BYTES)
         if not data:
             os._exit(0)  # whoever we serve is gone
         *lines, self._buffer = (self._buffer + data).split(b"\n")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from backends.base import DomainSpec
-from guid.cli import options
+from guid.cli import demo_machine, options
 from guid.cli.names import free_domid, refuse_taken_name
 from guid.control import Listener
 from guid.drivers import driver_maker
@@ -45,6 +45,7 @@ _VMS: Final = (
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the subcommand."""
     parser = commands.add_parser("demo", help="two AppVMs with applications, to look at", description=_DESCRIPTION)
+    parser.add_argument("--backend", default="local", metavar="B", help="what runs AppVMs (default: %(default)s)")
     parser.add_argument("--headless", action="store_true", help="use an X server of its own even if there is a desktop")
     parser.add_argument("--seconds", type=float, metavar="N", help="end after N seconds (default: run until Ctrl-C)")
     parser.add_argument("--screenshot", type=Path, metavar="FILE", help="save a PNG of the whole desktop")
@@ -68,6 +69,8 @@ def main(args: argparse.Namespace) -> int:
         if display is None:
             server = Xvfb(*_SCREEN)
             display = server.display
+        if args.backend != "local":
+            return demo_machine.run(args, display, _SCREEN, _tell, _record)
         return _run(args, display, own_server=server is not None)
     finally:
         if server is not None:

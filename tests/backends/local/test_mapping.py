@@ -118,7 +118,7 @@ def test_a_domain_that_shares_nothing_is_found_out_by_its_first_reference(socket
 def test_scattered_pages_are_bounded_in_all_and_freed_by_release(
     sharer: LocalSharer, mapper: LocalMapper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backends.local.mapping._MAX_RUNS_TOTAL", 30)
+    monkeypatch.setattr("backends.runs._MAX_RUNS_TOTAL", 30)
     pages = allocated(sharer, 20 * PAGE_SIZE)
     scattered = pages.refs[::2].copy()
     mappings = [mapper.map(scattered) for _ in range(3)]
@@ -136,7 +136,7 @@ def test_a_machine_without_room_for_a_mapping_ends_only_the_session(
 ) -> None:
     pages = allocated(sharer, 20 * PAGE_SIZE)
     mapper.map(pages.refs)
-    monkeypatch.setattr("backends.local.mapping.joined_view", no_room)
+    monkeypatch.setattr("backends.runs.joined_view", no_room)
     with pytest.raises(PeerMisbehaved, match="Cannot allocate memory"):
         mapper.map(pages.refs[::2].copy())
 
