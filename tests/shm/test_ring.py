@@ -2,6 +2,7 @@
 
 import multiprocessing
 from array import array
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -67,10 +68,11 @@ def test_any_words_are_an_error_or_wrong_bytes(pokes: list[tuple[int, int]], fir
     consumer.read(second)
     for at, value in pokes:
         words[at] = value
-    for call in (
-        lambda: consumer.available(), lambda: len(consumer.read(1000)[0]), consumer.want_data, producer.space,
+    calls: list[Callable[[], int]] = [
+        consumer.available, lambda: len(consumer.read(1000)[0]), consumer.want_data, producer.space,
         lambda: producer.write(bytes(1000))[0], producer.want_space,
-    ):  # fmt: skip
+    ]  # fmt: skip
+    for call in calls:
         try:
             assert 0 <= call() <= SIZE
         except PeerMisbehaved:
