@@ -100,8 +100,12 @@ class KvmDomains(DomainDriver):
 
     def remove(self, name: str) -> None:
         vm = self._need(name)
-        self.stop(name, 0.0)
+        # In this order, so that whoever hears that it has stopped can tell that it will not start again.
+        running = self._is_running(name)
         self._hypervisor.request("undefine", name=name)
+        if running:
+            with contextlib.suppress(MachineCannot):  # it has ended by itself meanwhile
+                self._hypervisor.request("destroy", name=name)
         vm.region.unlink(missing_ok=True)
         shutil.rmtree(data_dir() / "vms" / name, ignore_errors=True)
         del self._known[name]
@@ -157,7 +161,11 @@ class KvmDomains(DomainDriver):
             if vm is None:
                 continue
             if event["event"] == "stopped":
-                self._renew_region(vm)
+                if event["xml"]:
+                    self._renew_region(vm)
+                else:  # it is defined no more
+                    vm.region.unlink(missing_ok=True)
+                    self._known.pop(vm.name, None)
                 changes.append(self._domain(vm, DomainState.STOPPED, event["why"]))
             else:
                 self._guard_region(vm)
