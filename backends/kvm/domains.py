@@ -2,7 +2,7 @@
 
 libvirt keeps their definitions, so there is no other list of them: an AppVM is a domain with our element in its
 <metadata>, whoever starts or stops it. The file of its shared memory is made before libvirt would, because libvirt's is
-readable by everybody, and made anew when the VM has stopped, so that no VM finds what an earlier one left.
+readable by everybody, and made anew by whoever starts the VM. Others never replace it: it may be in use by then.
 """
 
 import contextlib
@@ -45,8 +45,7 @@ class KvmDomains(DomainDriver):
         self._epoll.register(self._bell, select.EPOLLIN)
         self._known: dict[str, AppVm] = {}
         for domain in self.list():
-            if domain.state is DomainState.STOPPED:
-                self._renew_region(self._known[domain.name])
+            self._provide_region(self._known[domain.name])
 
     # --- AppVMs that stay ---
 
@@ -162,7 +161,7 @@ class KvmDomains(DomainDriver):
                 continue
             if event["event"] == "stopped":
                 if event["xml"]:
-                    self._renew_region(vm)
+                    self._provide_region(vm)
                 else:  # it is defined no more
                     vm.region.unlink(missing_ok=True)
                     self._known.pop(vm.name, None)
@@ -207,11 +206,18 @@ class KvmDomains(DomainDriver):
     def _domain(vm: AppVm, state: DomainState, reason: str = "") -> Domain:
         return Domain(vm.name, vm.domid, state, reason=reason, label=vm.label, gui_domid=vm.gui_domid, lasting=True)
 
-    @staticmethod
-    def _renew_region(vm: AppVm) -> None:
-        """Fresh memory for the next start, for us alone."""
+    def _renew_region(self, vm: AppVm) -> None:
+        """Fresh memory for us alone. Only for whoever is about to start the VM: nobody else knows it is unused."""
         vm.region.unlink(missing_ok=True)
-        fd = os.open(vm.region, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        self._provide_region(vm)
+
+    @staticmethod
+    def _provide_region(vm: AppVm) -> None:
+        """Memory for us alone, if there is none: libvirt would make it readable by everybody."""
+        try:
+            fd = os.open(vm.region, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except FileExistsError:
+            return
         try:
             os.ftruncate(fd, vm.region_bytes)
         finally:
