@@ -222,6 +222,8 @@ class Domain:
     gui_domid: int = 0
     lasting: bool = False
     """Whether it is there when it does not run; `create` makes such, and others may start and stop them."""
+    private: bool = False
+    """Whether whoever made it shows it, and nobody else unasked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +240,8 @@ class AppVmSpec:
     memory_mib: int = 1024
     videoram_mib: int = 256
     network: bool = False
+    private: bool = False
+    """As in `Domain`: for those who make one for a while, a demonstration or a measurement."""
 
 
 class DomainDriver(ABC):

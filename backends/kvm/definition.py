@@ -40,6 +40,7 @@ class AppVm:
     channels: Mapping[str, str]
     """Sockets of the virtio-serial ports by name; libvirt tells some only while the domain runs."""
     agent_disk: Path | None
+    private: bool
 
     @classmethod
     def read(cls, xml: str) -> Self | None:
@@ -67,7 +68,7 @@ class AppVm:
                 name, int(vm.get("domid", "")), int(vm.get("gui-domid", "0")), vm.get("label", ""),
                 Slots.parse(vm.get("vchans", "")), _SHM / shmem.get("name", "").replace("/", "_"),
                 int(size.text or "") * _UNITS[size.get("unit", "M")], channels,
-                Path(agent_disk) if agent_disk else None,
+                Path(agent_disk) if agent_disk else None, vm.get("private") == "yes",
             )  # fmt: skip
         except (ValueError, KeyError, MachineCannot):
             return None
@@ -101,6 +102,7 @@ class Wish:
     disk: Path
     agent_disk: Path
     console: Path
+    private: bool
 
 
 def region_name(name: str) -> str:
@@ -119,6 +121,7 @@ def definition(wish: Wish) -> str:
         "domid": wish.domid,
         "gui_domid": wish.gui_domid,
         "label": wish.label,
+        "private": "yes" if wish.private else "no",
         "vchans": wish.vchans,
         "memory_mib": wish.memory_mib,
         "cpus": min(2, os.cpu_count() or 1),

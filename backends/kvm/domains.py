@@ -23,7 +23,7 @@ from backends.kvm.definition import AppVm, Wish, definition
 from backends.kvm.layout import ORDERS, PIPE, Slots
 from backends.kvm.libvirtd import Hypervisor, checked_uri
 from backends.kvm.machine import QEMU, kvm_trouble, missing_for_domains, which
-from backends.kvm.places import data_dir
+from backends.kvm.places import data_dir, qemu_pid
 from guiproto.errors import MachineCannot
 from guiproto.limits import GUI_PORT
 
@@ -78,6 +78,7 @@ class KvmDomains(DomainDriver):
                 Wish(
                     spec.name, domid, spec.gui_domid, spec.label, vchans, spec.memory_mib, spec.videoram_mib,
                     spec.network, not trouble, emulator, image, disk, place / "agent.img", place / "console.log",
+                    spec.private,
                 )
             )  # fmt: skip
             self._hypervisor.request("define", xml=xml)
@@ -202,9 +203,11 @@ class KvmDomains(DomainDriver):
     def _is_running(self, name: str) -> bool:
         return any(domain.name == name and domain.state is DomainState.RUNNING for domain in self.list())
 
-    @staticmethod
-    def _domain(vm: AppVm, state: DomainState, reason: str = "") -> Domain:
-        return Domain(vm.name, vm.domid, state, reason=reason, label=vm.label, gui_domid=vm.gui_domid, lasting=True)
+    def _domain(self, vm: AppVm, state: DomainState, reason: str = "") -> Domain:
+        return Domain(
+            vm.name, vm.domid, state, pid=qemu_pid(self._uri, vm.name) if state is DomainState.RUNNING else None,
+            reason=reason, label=vm.label, gui_domid=vm.gui_domid, lasting=True, private=vm.private,
+        )  # fmt: skip
 
     def _renew_region(self, vm: AppVm) -> None:
         """Fresh memory for us alone. Only for whoever is about to start the VM: nobody else knows it is unused."""

@@ -20,6 +20,7 @@ from guiproto.errors import MachineCannot
 _RING: Final = b"!"
 _DRAIN_BYTES: Final = 4096
 _DRAINS: Final = 64
+_ARRIVALS: Final = select.EPOLLIN | select.EPOLLOUT | select.EPOLLET
 _GONE: Final = select.POLLHUP | select.POLLRDHUP | select.POLLERR
 
 
@@ -50,7 +51,8 @@ class PortDoorbell(Doorbell):
     """The guest's end: a virtio-serial port.
 
     The port polls as hung up for as long as nobody is connected on the host, and a poll for it would never sleep. So
-    until somebody is, it wakes up once for each change (edge-triggered): the kernel reports the arrival as one.
+    until somebody is, it wakes up once for each change (edge-triggered): the kernel reports the arrival as one, and as
+    the only difference of a port that was silent before, that it can be written to.
     """
 
     def __init__(self, epoll: select.epoll, path: Path) -> None:
@@ -62,14 +64,14 @@ class PortDoorbell(Doorbell):
                 f"cannot open {path}: {error.strerror}", "is this a VM that guid made, and no other agent running?"
             ) from None
         self._epoll = epoll
-        self._mode = select.EPOLLIN | select.EPOLLET
+        self._mode = _ARRIVALS
         epoll.register(self._fd, self._mode)
         self._poll = select.poll()
         self._poll.register(self._fd, select.POLLIN)
 
     def look(self) -> bool:
         there = not any(events & _GONE for _, events in self._poll.poll(0))
-        mode = select.EPOLLIN | (0 if there else select.EPOLLET)
+        mode = select.EPOLLIN if there else _ARRIVALS
         if mode != self._mode:
             self._mode = mode
             self._epoll.modify(self._fd, mode)

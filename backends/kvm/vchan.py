@@ -134,9 +134,11 @@ class _Ringed(Vchan):
             if not self._closed:
                 self._come_again(self.data_ready() > 0)
             return self._state
+        if self._state is VchanState.WAITING:
+            # Before looking: whoever arrives afterwards is heard, and his ring must not be the one that is forgotten.
+            self._doorbell.silence()
         there = self._doorbell.look()
         if self._state is VchanState.WAITING:
-            self._doorbell.silence()
             if there and self._meet():
                 self._state = VchanState.CONNECTED
                 self._come_again(self._consumer.available() > 0)

@@ -51,7 +51,13 @@ class Bed:
         spec = VmSpec(
             name=name, domid=domid, label="blue", view=ViewSpec(display=self.desk.display), environ=self.environ
         )
-        child = fork_worker(spec)
+        with self.running(fork_worker(spec)) as child:
+            yield child
+
+    @staticmethod
+    @contextlib.contextmanager
+    def running(child: Child) -> Iterator[Child]:
+        """Ends the worker on exit."""
         try:
             yield child
         finally:

@@ -71,7 +71,7 @@ def _turn(bed: Bed, peer: Peer, effort: Effort) -> dict[str, Any]:
         video = show.run([_VIDEO], effort.seconds, _VIDEO_RATE)
         show.aim(_FULL)
         show.run([_FULL], effort.warm_up)
-        pids = [show.program.pid, bed.desk.pid, *stage.pids()]
+        pids = [*show.program.pids, bed.desk.pid, *stage.pids()]
         burnt = sum(map(cpu_seconds, pids))
         full = show.run([_FULL], effort.seconds)
         burnt = sum(map(cpu_seconds, pids)) - burnt

@@ -66,7 +66,8 @@ class Performance:
         everywhere: bool = False,
     ) -> "Run":
         """Frames at `rects` in turn. What is painted counts where the viewer aims, or `everywhere` on the screen."""
-        pids = {"program": self.program.pid, "x_server": self.bed.desk.pid, **self.stage.roots}
+        pids = {"x_server": self.bed.desk.pid, **self.stage.roots}
+        pids.update(zip(["program"], self.program.pids, strict=False))
         first = self.number
         viewer = self.viewer
         viewer.bounds, viewer.painted = viewer.screen if everywhere else viewer.place, 0
@@ -86,7 +87,7 @@ class Performance:
         cpu = {role: cpu_seconds(pid) - before[role] for role, pid in pids.items()}
         self.number = produced[-1].number + 1 if produced else first
         area = sum(width * height for _, _, width, height in rects) / len(rects)
-        return Run(Fates.of(produced, seen), viewer.painted / area, took, cpu)
+        return Run(Fates.of(produced, seen, one_clock=not self.stage.inside), viewer.painted / area, took, cpu)
 
     def errors(self, number: int, rect: Rect) -> int:
         """Wrong pixels of one more frame, compared once, when nothing has been painted there for a while.
@@ -119,7 +120,7 @@ def performance(bed: Bed, stage: Stage, size: tuple[int, int], windows: int = 1)
     """A painter with windows of that size on the stage, until the block ends."""
     viewer = Viewer(bed.desk.display)
     try:
-        with Program(stage.display, size, at=stage.at, windows=windows) as program:
+        with Program(stage.display, size, at=stage.at, windows=windows, inside=stage.inside) as program:
             yield Performance(bed, stage, program, viewer)
     finally:
         viewer.close()
@@ -152,5 +153,6 @@ def full_path(bed: Bed, stage: Stage, workload: Workload, seconds: float) -> dic
         **{f"{role}_cpu_us_per_frame": used / max(1.0, run.presented) * 1e6 for role, used in run.cpu.items()},
         "copies_per_frame": copies,
         "pixel_errors": errors,
+        "about": stage.about,
         "frames": run.fates.frames if tagged else [],
     }

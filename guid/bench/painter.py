@@ -50,7 +50,7 @@ def _noise(index: int, width: int, height: int) -> NDArray[np.uint32]:
 class Painter:
     """`count` windows of one size on a display."""
 
-    def __init__(self, display: str, title: str, size: tuple[int, int], at: tuple[int, int], count: int) -> None:
+    def __init__(self, display: str | None, title: str, size: tuple[int, int], at: tuple[int, int], count: int) -> None:
         self._connection = XConnection(display)
         self._connection.raw_events = frozenset((NO_EXPOSURE,))
         self._fences = Fences(self._connection)
@@ -181,7 +181,7 @@ def _pair(text: str) -> tuple[int, int]:
 def main() -> int:
     """Serve orders until standard input ends."""
     parser = argparse.ArgumentParser(description="Paints numbered frames; see the module's text.")
-    parser.add_argument("--display", required=True)
+    parser.add_argument("--display", help="default: $DISPLAY")
     parser.add_argument("--title", default="painter")
     parser.add_argument("--size", type=_pair, required=True, metavar="WxH")
     parser.add_argument("--at", type=_pair, default=(40, 40), metavar="XxY")

@@ -1,16 +1,32 @@
 """Drives a painter, which is a process of its own, and reads what it says."""
 
+import io
 import json
 import os
 import select
 import subprocess
 import sys
+import zipfile
 from collections.abc import Sequence
-from typing import Any, Self
+from pathlib import Path
+from typing import Any, Final, Self
 
 from guid.bench.painter import Rect
 from guid.bench.tags import Produced
 from guiproto.errors import MachineCannot
+
+_MODULE: Final = "guid.bench.painter"
+_PARTS: Final = ("guid/__init__.py", "guid/bench/__init__.py", "guid/bench/painter.py", "guiproto/*.py", "shm/*.py")
+"""What it consists of; besides, it needs what an agent needs."""
+_UNPACK: Final = f"""
+set -eu
+archive=$(mktemp)
+head -c "$1" > "$archive"
+shift
+OPENBLAS_NUM_THREADS=1 PYTHONPATH=$archive exec python3 -m {_MODULE} "$@"
+"""
+_FAR_AWAY: Final = 3.0
+"""So many times longer may it take where a processor is emulated."""
 
 
 class Program:
@@ -18,18 +34,30 @@ class Program:
 
     def __init__(
         self, display: str, size: tuple[int, int], *, at: tuple[int, int] = (40, 40), windows: int = 1,
-        timeout: float = 30.0, environ: dict[str, str] | None = None,
+        timeout: float = 30.0, environ: dict[str, str] | None = None, inside: Sequence[str] = (),
     ) -> None:  # fmt: skip
-        """Returns when its windows are mapped. Raises MachineCannot if that does not happen in time."""
-        arguments = ["--display", display, "--size", f"{size[0]}x{size[1]}", "--at", f"{at[0]}x{at[1]}"]
+        """Returns when its windows are mapped. Raises MachineCannot if that does not happen in time.
+
+        `inside`: as in `Stage`; the program is sent there first, and the display is the one that is there.
+        """
+        arguments = ["--size", f"{size[0]}x{size[1]}", "--at", f"{at[0]}x{at[1]}", "--windows", str(windows)]
+        archive = _archive() if inside else b""
+        if inside:
+            command = [*inside, "sh", "-c", _UNPACK, "sh", str(len(archive)), *arguments]
+            timeout *= _FAR_AWAY
+        else:
+            command = [sys.executable, "-m", _MODULE, "--display", display, *arguments]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "guid.bench.painter", *arguments, "--windows", str(windows)],
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path), **(environ or {})},
         )
-        self.pid = self._process.pid
+        self.pids = [] if inside else [self._process.pid]
+        """Its process, where it is one of this machine."""
         try:
+            assert self._process.stdin is not None
+            self._process.stdin.write(archive)
             self.uses_shm = bool(self._hear(timeout)["shm"])
         except BaseException:
             self.close()
@@ -96,3 +124,14 @@ class Program:
             raise MachineCannot(f"the painting program ended with status {self._process.wait()}", "see its last words")
         answer: dict[str, Any] = json.loads(line)
         return answer
+
+
+def _archive() -> bytes:
+    """The program, as Python can import it."""
+    project = Path(__file__).resolve().parents[2]
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
+        for pattern in _PARTS:
+            for path in sorted(project.glob(pattern)):
+                archive.write(path, path.relative_to(project))
+    return data.getvalue()

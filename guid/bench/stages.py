@@ -1,7 +1,7 @@
 """Where a program can paint so that its window appears on the desktop: with nothing in between, and through us."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
@@ -21,6 +21,11 @@ class Stage:
     at: tuple[int, int] = (40, 40)
     """Where the program's window goes on that display."""
     worker: Child | None = None
+    inside: Sequence[str] = ()
+    """What goes before a command line to run it in the AppVM, if that is a machine of its own, with a clock of its own.
+
+    It has the right DISPLAY then, and passes on standard input and output.
+    """
 
     def pids(self) -> list[int]:
         """All processes in between, with what they have started."""

@@ -1,7 +1,7 @@
 """What became of every frame: seen, not seen (a later one took its place, or nobody looked), or dropped: the last one.
 
 A program numbers its frames and paints the number into each; a viewer of the display notes which numbers it sees, and
-when. Both clocks are the machine's monotonic one, in nanoseconds. All of this is arithmetic.
+when. Times are those of the machine's monotonic clock, in nanoseconds. All of this is arithmetic.
 """
 
 from collections.abc import Sequence
@@ -37,8 +37,11 @@ class Fates:
     """Looks at the display that found parts of two frames."""
 
     @classmethod
-    def of(cls, produced: Sequence[Produced], seen: Sequence[Seen]) -> "Fates":
-        """Numbers that were not produced (another run's) are ignored."""
+    def of(cls, produced: Sequence[Produced], seen: Sequence[Seen], *, one_clock: bool = True) -> "Fates":
+        """Numbers that were not produced (another run's) are ignored.
+
+        `one_clock`: False if the program ran on another machine, whose clock says nothing here: no latencies then.
+        """
         first: dict[int, int] = {}
         for number, at, torn in seen:
             if not torn:
@@ -48,8 +51,8 @@ class Fates:
         for number, due in produced:
             at_ns = first.get(number)
             fate = "seen" if at_ns is not None else "dropped" if number == latest else "unseen"
-            late = None if at_ns is None else (at_ns - due) / 1000
-            frames.append({"frame": number, "due_ns": due, "fate": fate, "latency_us": late})
+            late = (at_ns - due) / 1000 if at_ns is not None and one_clock else None
+            frames.append({"frame": number, "due_ns": due, "seen_ns": at_ns, "fate": fate, "latency_us": late})
         return cls(frames, sum(look.torn for look in seen))
 
     def count(self, fate: str) -> int:
@@ -62,7 +65,7 @@ class Fates:
 
     def summary(self) -> dict[str, Any]:
         """Counts, and distributions of lateness and of the intervals between frames that were seen."""
-        at_us = [frame["due_ns"] / 1000 + frame["latency_us"] for frame in self.frames if frame["fate"] == "seen"]
+        at_us = [frame["seen_ns"] / 1000 for frame in self.frames if frame["seen_ns"] is not None]
         gaps = np.diff(np.sort(np.array(at_us)))
         return {
             "frames_seen": len(at_us),

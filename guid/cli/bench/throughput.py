@@ -1,7 +1,8 @@
 """`guid bench throughput`."""
 
 import argparse
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -9,15 +10,21 @@ from typing import Any, Final
 from guid.bench import daemon_path, plots, report, stages
 from guid.bench.bed import DESK, DESK_4K, Bed
 from guid.bench.full_path import full_path
+from guid.bench.machine import Machine
 from guid.bench.stats import Repeated, interleaved, ratio
 from guid.bench.storm import storm
 from guid.bench.workloads import WORKLOADS, Workload
 from guid.cli.bench import output
 from guid.cli.table import print_table
 from guid.process import warm_up
+from guiproto.errors import MachineCannot
 
 _PATHS: Final = ("daemon", "full")
 _STORM: Final = "storm"
+_ALL: Final = (*WORKLOADS, _STORM)
+
+_Stage = Callable[[tuple[int, int]], stages.StageMaker]
+"""Makes a stage whose AppVM has a screen of that size, or a larger one."""
 
 _DESCRIPTION = """\
 How many frames a second get to the display, and what each costs. Two depths, each next to the most that the X server
@@ -27,6 +34,7 @@ can do (raw):
   full    a real program paints in an AppVM's X server, with the real agent and worker; raw is the same program on the
           desktop itself. Frames are counted as area that the desktop's X server reports as painted; every frame has
           its number in its pixels, and a viewer looks for it.
+With --backend the AppVM of the full path is one of that backend: a machine of its own, made for this and removed.
 The workload `storm` is a hostile agent at full rate, beside a VM that shows 60 frames a second."""
 
 
@@ -37,10 +45,13 @@ def add_to(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument(
-        "--workload", choices=[*WORKLOADS, _STORM], action="append", metavar="NAME",
+        "--workload", choices=_ALL, action="append", metavar="NAME",
         help=f"one of {', '.join(WORKLOADS)}, {_STORM} (default: all of them; repeatable)",
     )  # fmt: skip
     parser.add_argument("--path", choices=_PATHS, action="append", help="how deep (default: both; repeatable)")
+    parser.add_argument(
+        "--backend", default="local", metavar="B", help="whose AppVM (default: %(default)s; others: only --path full)"
+    )
     parser.add_argument("--seconds", type=float, metavar="N", help="of each run (default: 1; with --quick 0.3)")
     parser.add_argument("--repetitions", type=int, metavar="N", help="of each run (default: 5; with --quick 1)")
     output.add_to(parser, plot="frames per second of each run")
@@ -49,11 +60,27 @@ def add_to(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def _main(args: argparse.Namespace) -> int:
     warm_up()
-    seconds = args.seconds or (0.3 if args.quick else 1.0)
-    repetitions = args.repetitions or (1 if args.quick else 5)
+    elsewhere = args.backend != "local"
+    if elsewhere and (args.path != ["full"] or _STORM in (args.workload or ())):
+        raise MachineCannot(
+            "a synthetic agent, which --path daemon and the storm need, is there for the local backend only",
+            f"write: guid bench throughput --path full --backend {args.backend}",
+        )
     with Bed() as bed:
         found = report.Report("throughput", report.machine(bed))
-    for name in args.workload or [*WORKLOADS, _STORM]:
+    with contextlib.ExitStack() as stack:
+        stage: _Stage = _ours
+        if elsewhere:
+            machine = stack.enter_context(contextlib.closing(Machine(args.backend, DESK_4K, output.tell)))
+            stage = lambda _screen: machine.stage  # noqa: E731 - a function of two words
+        _measure(args, found, stage, [name for name in args.workload or _ALL if name != _STORM or not elsewhere])
+    return output.publish(args, found, lambda: _tables(found.rows), partial(_plot, found.rows))
+
+
+def _measure(args: argparse.Namespace, found: report.Report, stage: _Stage, workloads: Sequence[str]) -> None:
+    seconds = args.seconds or (0.3 if args.quick else 1.0)
+    repetitions = args.repetitions or (1 if args.quick else 5)
+    for name in workloads:
         if name == _STORM:
             with Bed() as bed:
                 results = interleaved({_STORM: partial(storm, bed, max(1.0, seconds))}, repetitions, output.tell)
@@ -65,13 +92,16 @@ def _main(args: argparse.Namespace) -> int:
             if path == "full" and workload.in_pairs:
                 continue  # how a synthetic agent writes; a real one is no different
             with Bed(screen) as bed:
-                runs = _contenders(path, bed, workload, seconds, screen)
+                runs = _contenders(path, bed, workload, seconds, stage(screen))
                 _collect(found, interleaved(runs, repetitions, output.tell))
-    return output.publish(args, found, lambda: _tables(found.rows), partial(_plot, found.rows))
+
+
+def _ours(screen: tuple[int, int]) -> stages.StageMaker:
+    return partial(stages.ours, screen=screen)
 
 
 def _contenders(
-    path: str, bed: Bed, workload: Workload, seconds: float, screen: tuple[int, int]
+    path: str, bed: Bed, workload: Workload, seconds: float, ours: stages.StageMaker
 ) -> dict[str, Callable[[], dict[str, Any]]]:
     if path == "daemon":
         return {
@@ -85,7 +115,7 @@ def _contenders(
 
     return {
         f"{workload.name} full raw": partial(through, stages.raw),
-        f"{workload.name} full": partial(through, partial(stages.ours, screen=screen)),
+        f"{workload.name} full": partial(through, ours),
     }
 
 
