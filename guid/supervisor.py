@@ -5,7 +5,6 @@ that were told to outlive it run on; the next supervisor finds them by what thei
 """
 
 import contextlib
-import dataclasses
 import logging
 import os
 import select
@@ -15,8 +14,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from backends.base import Domain, DomainDriver, DomainSpec, DomainState
+from backends.base import DomainDriver, DomainSpec, DomainState
 from guid.control import Listener
+from guid.domains import Domains, Shown
 from guid.drivers import Drivers
 from guid.process import fork_worker
 from guid.requests import Requests
@@ -37,14 +37,6 @@ _HEALTHY_AFTER: Final = 60.0
 """After so many seconds without trouble, the next one counts as the first again."""
 
 log = logging.getLogger("guid")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Shown:
-    """Lasting AppVMs of a backend are shown like `template` says, all of them or the `only` one."""
-
-    template: VmSpec
-    only: str | None = None
 
 
 def _no_driver(backend: str) -> DomainDriver:
@@ -69,7 +61,7 @@ class Supervisor:
         self._vms: dict[str, Vm] = {}
         self._poll = select.epoll()
         self._drivers = Drivers(make_driver or _no_driver, self._poll)
-        self._shown: dict[str, Shown] = {}
+        self._domains = Domains(self._drivers, self._saved, self)
         self._queries = WindowQueries(clock)
         self._requests = Requests(listener, self._poll, self, self._queries)
         self._stopping = False
@@ -89,57 +81,25 @@ class Supervisor:
     def attach(self, spec: VmSpec) -> None:
         """Show the windows of a VM whose agent somebody else runs. Raises MachineCannot if the name is taken."""
         self._check_name(spec.name)
-        self._vms[spec.name] = Vm(spec, kept=True)
-        self._start_worker(self._vms[spec.name])
+        self.serve(Vm(spec, kept=True))
 
     def start(self, spec: VmSpec, domain: DomainSpec, *, kept: bool = True) -> None:
         """Start an AppVM and show its windows. Raises MachineCannot if the name is taken or something is missing."""
         self._check_name(spec.name)
-        vm = Vm(spec, kept=kept)
-        vm.domain = self._drivers.get(spec.backend).start(domain)
-        vm.spec = self._with_runtime(spec)
-        if domain.outlive_parent:
-            self._saved.write(vm.spec, kept=kept)
-        self._vms[spec.name] = vm
-        self._start_worker(vm)
+        self._domains.start(spec, domain, kept=kept)
+
+    def resume(self, spec: VmSpec) -> None:
+        """Start an AppVM that lasts, and show it as `spec` says. Raises MachineCannot."""
+        self._check_name(spec.name)
+        self._domains.resume(spec)
+
+    def show(self, backend: str, shown: Shown) -> None:
+        """Show AppVMs of that backend that last, whoever starts them. Raises MachineCannot."""
+        self._domains.show(backend, shown)
 
     def adopt(self) -> None:
         """Take over the AppVMs that an earlier supervisor left running."""
-        for spec, kept in self._saved.read():
-            try:
-                domains = self._drivers.get(spec.backend).list()
-            except MachineCannot as error:
-                log.warning("%s: cannot be taken over: %s", spec.name, error)
-                continue
-            running = [domain for domain in domains if domain.name == spec.name and domain.state is DomainState.RUNNING]
-            if not running:
-                self._saved.remove(spec.name)
-            elif spec.name not in self._vms:
-                self._vms[spec.name] = vm = Vm(spec, domain=running[0], kept=kept)
-                if running[0].lasting:
-                    self._shown.setdefault(spec.backend, Shown(spec))
-                log.info("%s: taken over from an earlier supervisor", spec.name)
-                self._start_worker(vm)
-
-    def show(self, backend: str, shown: Shown) -> None:
-        """Show lasting AppVMs of that backend whenever they run, whoever starts them. Raises MachineCannot."""
-        self._shown[backend] = shown
-        for domain in self._drivers.get(backend).list():
-            if domain.state is DomainState.RUNNING:
-                self._appeared(backend, domain)
-
-    def resume(self, spec: VmSpec) -> None:
-        """Start a lasting AppVM and show it, and from now on all others of its backend. Raises MachineCannot.
-
-        Of `spec`, name, backend and everything about the view count; what the domain is, its driver knows.
-        """
-        self._check_name(spec.name)
-        driver = self._drivers.get(spec.backend)
-        self._shown[spec.backend] = Shown(spec)
-        states = {domain.name: domain for domain in driver.list()}
-        known = states.get(spec.name)
-        running = known if known is not None and known.state is DomainState.RUNNING else driver.resume(spec.name)
-        self._appeared(spec.backend, running)
+        self._domains.adopt()
 
     def rows(self) -> list[dict[str, Any]]:
         """What `guid ps` shows."""
@@ -177,7 +137,7 @@ class Supervisor:
             self._signals.drain()
             self._stopping = True
         elif (backend := self._drivers.owner(fd)) is not None:
-            self._domains_changed(backend)
+            self._domains.changed(backend)
         else:
             for vm in list(self._vms.values()):
                 if vm.child is not None and fd in (vm.child.pidfd, vm.child.line.fileno()):
@@ -201,12 +161,40 @@ class Supervisor:
                 vm.restart_at = None
                 self._start_worker(vm)
         self._queries.give_up(now)
-        if self._vms or self._requests or self._shown:
+        if self._vms or self._requests or self._domains:
             self._idle_since = None
         elif self._idle_since is None:
             self._idle_since = now
         elif self._linger is not None and now >= self._idle_since + self._linger:
             self._stopping = True
+
+    # --- what domains need ---
+
+    def vm(self, name: str) -> Vm | None:
+        """The VM of that name, if it is shown."""
+        return self._vms.get(name)
+
+    def of_backend(self, backend: str) -> list[Vm]:
+        """The VMs of that backend whose domains a driver knows."""
+        return [vm for vm in self._vms.values() if vm.spec.backend == backend and vm.domain is not None]
+
+    def serve(self, vm: Vm) -> None:
+        """Show a VM."""
+        self._vms[vm.spec.name] = vm
+        self._start_worker(vm)
+
+    def serve_anew(self, vm: Vm) -> None:
+        """End what was shown of it, and show it."""
+        self._drop_child(vm)
+        self._start_worker(vm)
+
+    def forget(self, vm: Vm, state: str, reason: str, status: int | None) -> None:
+        """Its domain is no more."""
+        self._remove(vm, state, reason, status, leave=True)
+
+    def after(self, seconds: float, action: Callable[[], None]) -> None:
+        """Call `action` from the loop when that time has passed."""
+        self.at(self._clock() + seconds, action)
 
     # --- workers ---
 
@@ -277,51 +265,6 @@ class Supervisor:
         self._queries.gone(vm.spec.name)
         return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
 
-    # --- domains ---
-
-    def _domains_changed(self, backend: str) -> None:
-        try:
-            changes = self._drivers.get(backend).events()
-        except MachineCannot as error:
-            log.warning("%s: %s", backend, error)
-            self._drivers.drop(backend)
-            self._reconnect(backend, _BACKOFF_FIRST)
-            return
-        for domain in changes:
-            vm = self._vms.get(domain.name)
-            if vm is None:
-                if domain.state is DomainState.RUNNING:
-                    self._appeared(backend, domain)
-                continue
-            if vm.domain is None or vm.spec.backend != backend:
-                continue
-            vm.domain = domain
-            if domain.state is DomainState.RUNNING:
-                if domain.reason and vm.state != "stopping":
-                    vm.say(domain.reason)
-                    self._drop_child(vm)
-                    self._start_worker(vm)
-            else:
-                if vm.state == "stopping":
-                    self._remove(vm, "stopped", vm.reason, None)
-                else:
-                    self._remove(vm, "ended", domain.reason or "the VM ended", domain.exit_status)
-
-    def _reconnect(self, backend: str, delay: float) -> None:
-        """Get a driver again for a backend whose driver was lost, and catch up with what has happened meanwhile."""
-        try:
-            domains = self._drivers.get(backend).list()
-        except MachineCannot as error:
-            log.warning("%s: %s; again in %g s", backend, error, delay)
-            self.at(self._clock() + delay, lambda: self._reconnect(backend, min(2 * delay, _BACKOFF_MAX)))
-            return
-        running = {domain.name: domain for domain in domains if domain.state is DomainState.RUNNING}
-        for vm in list(self._vms.values()):
-            if vm.spec.backend == backend and vm.domain is not None and vm.spec.name not in running:
-                self._remove(vm, "ended", "the VM ended", None, leave=True)
-        for domain in running.values():
-            self._appeared(backend, domain)
-
     def end(self, vm: Vm, reason: str) -> None:
         """Take the windows away and ask the VM to end; it is forgotten when it has, by force if it takes too long."""
         if vm.domain is None:
@@ -375,32 +318,6 @@ class Supervisor:
     def _check_name(self, name: str) -> None:
         if name in self._vms:
             raise MachineCannot(f"the name {name!r} is taken", f"choose another, or `guid stop {name}` first")
-
-    def _with_runtime(self, spec: VmSpec) -> VmSpec:
-        driver = self._drivers.get(spec.backend)
-        return dataclasses.replace(spec, environ={**spec.environ, **driver.runtime(spec.name)})
-
-    def _appeared(self, backend: str, domain: Domain) -> None:
-        """A lasting AppVM runs: show it, if it is to be shown and is not."""
-        shown = self._shown.get(backend)
-        if shown is None or domain.name in self._vms or not domain.lasting or shown.only not in (None, domain.name):
-            return
-        try:
-            spec = self._with_runtime(
-                dataclasses.replace(
-                    shown.template,
-                    name=domain.name,
-                    domid=domain.domid,
-                    gui_domid=domain.gui_domid,
-                    label=domain.label,
-                )
-            )
-        except MachineCannot as error:
-            log.warning("%s: cannot be shown: %s", domain.name, error)
-            return
-        self._vms[domain.name] = vm = Vm(spec, domain=domain, kept=True)
-        self._saved.write(spec, kept=True)
-        self._start_worker(vm)
 
     def close(self) -> None:
         """End workers, AppVMs that do not last, sockets."""

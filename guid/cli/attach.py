@@ -6,9 +6,10 @@ import os
 from guid.cli import lasting, options
 from guid.cli.names import refuse_taken_name
 from guid.control import Listener
+from guid.domains import Shown
 from guid.drivers import driver_maker
 from guid.runtime import runtime_dir
-from guid.supervisor import Shown, Supervisor
+from guid.supervisor import Supervisor
 from guiproto.errors import MachineCannot
 
 _DESCRIPTION = """\

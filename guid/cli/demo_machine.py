@@ -36,7 +36,7 @@ def run(args: argparse.Namespace, display: str, screen: tuple[int, int], tell: T
     driver = backend.domains(runtime / "vms")
     commands: list[subprocess.Popen[bytes]] = []
     try:
-        driver.create(AppVmSpec(_NAME, "blue", screen=screen, memory_mib=640, videoram_mib=128), tell)
+        driver.create(AppVmSpec(_NAME, "blue", screen=screen, memory_mib=640, videoram_mib=128, private=True), tell)
         supervisor = Supervisor(Listener(runtime / f"demo-{os.getpid()}.sock"), driver_maker(runtime / "vms"), runtime)
         try:
             tell(f"starting {_NAME} (blue); its windows will appear on display {display}")
