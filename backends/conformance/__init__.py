@@ -8,9 +8,11 @@ A check takes a *maker*, because it needs many fresh pairs of ends:
     check_pages(page_maker(backend))
 
 Both ends are made in this process, and in some checks one of them in a forked child. A backend whose ends cannot live
-on one machine side needs makers of its own. `clogged_maker` makes ends whose buffers are as small as can be.
+in one domain needs makers of its own, whose ends in the other domain `far_domain` provides. `clogged_maker` makes ends
+whose buffers are as small as can be.
 """
 
+from backends.conformance.far import FarDomain, far_domain
 from backends.conformance.hostile import PageAttack, check_hostile_pages
 from backends.conformance.pages import PageEnds, PageMaker, check_pages, check_scattered_pages, page_maker
 from backends.conformance.vchan_ends import VchanEnds, VchanMaker, vchan_maker
@@ -20,6 +22,7 @@ if not __debug__:
     raise RuntimeError("the checks are assertions, which `python -O` removes")
 
 __all__ = [
+    "FarDomain",
     "PageAttack",
     "PageEnds",
     "PageMaker",
@@ -29,6 +32,7 @@ __all__ = [
     "check_pages",
     "check_scattered_pages",
     "check_vchan",
+    "far_domain",
     "page_maker",
     "vchan_maker",
 ]

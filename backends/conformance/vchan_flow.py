@@ -48,6 +48,7 @@ def check_transfer(maker: VchanMaker) -> None:
             for pump in pumps:
                 if pump.end.fileno() in ready:
                     pump.turn()
+        assert not any(pump.busy for pump in pumps), f"the transfer is not done in {waiting.DEADLINE:g} s: {progress}"
         assert bytes(pumps[0].received) == pumps[1].payload, "what the client wrote is not what the server read"
         assert bytes(pumps[1].received) == pumps[0].payload, "what the server wrote is not what the client read"
 

@@ -70,6 +70,9 @@ class PortDoorbell(Doorbell):
         self._poll.register(self._fd, select.POLLIN)
 
     def look(self) -> bool:
+        if self._mode == _ARRIVALS:
+            # An edge is over when the epoll itself was asked, and until then whoever polls the epoll is told of it.
+            self._epoll.poll(0)
         there = not any(events & _GONE for _, events in self._poll.poll(0))
         mode = select.EPOLLIN if there else _ARRIVALS
         if mode != self._mode:

@@ -17,10 +17,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
+from backends import registry
+from backends.base import Backend
+from backends.conformance import FarDomain, far_domain
 from backends.kvm.machine import missing_for_domains
 from tests.e2e.rig import Screen, wait_for
 from tests.xserver import XServer
 
+CHECKS_PORT = 7000
+NAMES = ("one", "two")
 BOOT_SECONDS = 240.0
 """An emulated guest takes 20 to 40 s on a quiet machine with two processors."""
 _LOOK_SECONDS = 0.5
@@ -102,6 +107,54 @@ class Guests:
             env=self.environ, capture_output=True, text=True, timeout=120, check=True,
         )  # fmt: skip
         return done.stdout
+
+    # --- the backend's own parts, between here and a guest ---
+
+    def add_vchan(self, name: str) -> None:
+        """Give a VM that does not run a second vchan, which no agent uses."""
+        xml = self.virsh("dumpxml", "--inactive", name)
+        config = self.directory / ".local/share/odyssey-gui/vms" / name / "vm.json"
+        old = json.loads(config.read_text())
+        config.write_text(json.dumps({**old, "vchans": f"{old['vchans']},{CHECKS_PORT}:0"}))
+        xml = xml.replace(f'vchans="{old["vchans"]}"', f'vchans="{old["vchans"]},{CHECKS_PORT}:0"')
+        channel = '<channel type="unix"><target type="virtio" name="odyssey.doorbell.1"/></channel>'
+        changed = self.directory / "changed.xml"
+        changed.write_text(xml.replace("<memballoon", f"{channel}<memballoon"))
+        self.virsh("define", str(changed))
+
+    def backend_for(self, name: str) -> Backend:
+        """The backend as a worker for that VM has it."""
+        with self._as_user():
+            driver = registry.load("kvm", os.environ).domains(self.directory)
+            try:
+                driver.list()
+                return registry.load("kvm", driver.runtime(name))
+            finally:
+                driver.close()
+
+    @contextlib.contextmanager
+    def far(self, name: str) -> Iterator[FarDomain]:
+        """Ends of vchans and sharers of pages in the guest."""
+        there = (
+            "exec env KVM_REGION=$(ls -d /sys/bus/pci/devices/*/resource2_wc) KVM_DOORBELLS=$XDG_RUNTIME_DIR/doorbell. "
+            f"KVM_VCHANS=6000:0,{CHECKS_PORT}:0 PYTHONPATH=/opt/odyssey-gui "
+            "python3 -m backends.conformance.far_end kvm"
+        )
+        command = [sys.executable, "-m", "guid.cli.main", "run", name, "--pass-io", "--", "sh", "-c", there]
+        with self._as_user(), far_domain(command) as domain:
+            yield domain
+
+    @contextlib.contextmanager
+    def _as_user(self) -> Iterator[None]:
+        """With the environment of the rig's user in this process."""
+        before = dict(os.environ)
+        os.environ.clear()
+        os.environ.update(self.environ)
+        try:
+            yield
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
 
     # --- what is seen ---
 

@@ -5,7 +5,6 @@ import os
 import re
 import stat
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,27 +13,12 @@ from Xlib import XK, X
 from Xlib.ext import xtest
 
 from tests.e2e.rig import wait_for
-from tests.kvm.rig import Guests, guests, why_not
+from tests.kvm.rig import NAMES, Guests, why_not
 
 pytestmark = [
     pytest.mark.skipif(bool(why_not()), reason=f"no virtual machines here: {why_not()}"),
     pytest.mark.timeout(1200),
 ]
-
-NAMES = ("one", "two")
-
-
-@pytest.fixture(scope="module")
-def rig() -> Iterator[Guests]:
-    """Two VMs that run."""
-    with guests() as made:
-        for name, label in zip(NAMES, ("blue", "red"), strict=True):
-            made.guid("vm", "create", name, "--label", label, "--memory", "640M", "--videoram", "128M")
-        for name in NAMES:
-            made.guid("vm", "start", name)
-        for name in NAMES:
-            made.wait_connected(name)
-        yield made
 
 
 def type_text(rig: Guests, text: str) -> None:
