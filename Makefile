@@ -32,7 +32,7 @@ help:
 	@echo "make setup   only install what is needed; make setup-kvm: also for AppVMs that are virtual machines"
 	@echo "make clean   remove what these targets made"
 
-demo: setup $(if $(filter kvm,$(BACKEND)),setup-kvm)
+demo: setup $(if $(filter-out local,$(BACKEND)),setup-$(BACKEND))
 	@$(BIN)/guid demo --backend $(BACKEND) --screenshot $(SCREENSHOT) --json $(JSON) \
 	  $(if $(SECONDS_TO_RUN),--seconds $(SECONDS_TO_RUN),$(if $(DISPLAY),,--seconds 10)) $(ARGS)
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping as Environment
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -305,6 +305,8 @@ class Backend(ABC):
     """One hypervisor: makes the four parts. Domain ids are u16."""
 
     name: str
+    makes_lasting = False
+    """Whether its domains are machines that stay: whether its driver has `create`."""
 
     @abstractmethod
     def missing(self, *, domains: bool = False) -> Sequence[str]:
@@ -344,6 +346,9 @@ class Backend(ABC):
         """Whether `create` made an AppVM of that name for this user; a quick look, which needs no driver."""
         return False
 
+
+VARIABLES: Final = "VCHAN_"
+"""What the names of environment variables begin with that tell a backend where it is; applications do not get them."""
 
 BackendFactory = Callable[[Environment[str, str]], Backend]
 """What a third party registers: called with the environment variables to respect (usually `os.environ`)."""

@@ -27,6 +27,7 @@ from typing import Final, NoReturn
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: its threads do not survive a fork
 
+from backends.base import VARIABLES
 from guiagent import xserver
 from guiagent.kept import RESTART_DELAYS, Part
 from guiagent.orders import Orders, Pipe
@@ -39,11 +40,8 @@ _GRACE_SECONDS: Final = 2.0
 _LAST_STAGE: Final = 2
 _SERVER_SECONDS: Final = 30.0
 """How long a display server may take to start."""
-_OWN_VARIABLES: Final = (
-    "GUIAGENT_LOG", "KVM_DOORBELLS", "KVM_REGION", "KVM_VCHANS", "OPENBLAS_NUM_THREADS", "PYTHONPATH",
-    "VCHAN_SOCKET_DIR",
-)  # fmt: skip
-"""What is no application's business."""
+_OWN_VARIABLES: Final = ("GUIAGENT_LOG", "OPENBLAS_NUM_THREADS", "PYTHONPATH")
+"""What is no application's business, nor is what a backend is told, `backends.base.VARIABLES`."""
 _SOURCE: Final = "x11"
 _HELPERS: Final = ("at-spi", "dbus-", "dconf-", "gconfd", "gvfs")
 """Names of what toolkits start on their own and leave running: not what anybody waits for."""
@@ -101,7 +99,9 @@ class Session:
         self._orders: Orders | None = None
         self._pipe = None if pipe is None else Pipe(pipe)
         self._cookie = os.urandom(16)
-        self._environ = {key: value for key, value in environ.items() if key not in _OWN_VARIABLES}
+        self._environ = {
+            key: value for key, value in environ.items() if key not in _OWN_VARIABLES and not key.startswith(VARIABLES)
+        }
         if authority is not None:
             self._environ["XAUTHORITY"] = str(authority)
         self._server = Part("the display server", delays)

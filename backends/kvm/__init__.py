@@ -3,9 +3,9 @@
 Where they are is said by three variables. On the host the domain driver knows them (`DomainDriver.runtime`); in the
 guest they are in the configuration that the driver gives to the VM.
 
-    KVM_REGION     the shared memory: a file on the host, the PCI device's bar in the guest
-    KVM_DOORBELLS  what the doorbells' paths begin with; the slot's number follows
-    KVM_VCHANS     which vchans there are, by slot: PORT:DOMID,PORT:DOMID
+    VCHAN_REGION     the shared memory: a file on the host, the PCI device's bar in the guest
+    VCHAN_DOORBELLS  what the doorbells' paths begin with; the slot's number follows
+    VCHAN_SLOTS      which vchans there are, by slot: PORT:DOMID,PORT:DOMID
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,15 +20,16 @@ from backends.kvm.places import data_dir
 from backends.kvm.sharing import KvmSharer
 from backends.kvm.vchan import KvmClient, KvmServer
 
-REGION: Final = "KVM_REGION"
-DOORBELLS: Final = "KVM_DOORBELLS"
-VCHANS: Final = "KVM_VCHANS"
+REGION: Final = "VCHAN_REGION"
+DOORBELLS: Final = "VCHAN_DOORBELLS"
+VCHANS: Final = "VCHAN_SLOTS"
 
 
 class KvmBackend(Backend):
     """One VM, from inside or from the host; domain ids are checked where the VM's configuration knows them."""
 
     name = "kvm"
+    makes_lasting = True
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ

@@ -77,8 +77,10 @@ class AppVm:
         """What `KvmBackend` must know on the host."""
         doorbell = self.channels.get(f"{DOORBELL}0", "")
         return {
-            "KVM_REGION": str(self.region), "KVM_DOORBELLS": doorbell.removesuffix("0"), "KVM_VCHANS": str(self.vchans)
-        }  # fmt: skip
+            "VCHAN_REGION": str(self.region),
+            "VCHAN_DOORBELLS": doorbell.removesuffix("0"),
+            "VCHAN_SLOTS": str(self.vchans),
+        }
 
 
 _UNITS: Final = {"B": 1, "bytes": 1, "KiB": 1 << 10, "K": 1 << 10, "MiB": 1 << 20, "M": 1 << 20, "G": 1 << 30}

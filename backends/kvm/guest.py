@@ -63,7 +63,7 @@ def main() -> NoReturn:
         "HOME": user.pw_dir, "USER": _USER, "LOGNAME": _USER, "SHELL": user.pw_shell, "LANG": "C.UTF-8",
         "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games", "TERM": "xterm-256color",
         "PYTHONPATH": str(_PROJECT), "XDG_RUNTIME_DIR": str(_RUNTIME),
-        "KVM_REGION": str(bar), "KVM_DOORBELLS": str(_RUNTIME / "doorbell."), "KVM_VCHANS": config["vchans"],
+        "VCHAN_REGION": str(bar), "VCHAN_DOORBELLS": str(_RUNTIME / "doorbell."), "VCHAN_SLOTS": config["vchans"],
     }  # fmt: skip
     width, height = config["screen"]
     argv = [

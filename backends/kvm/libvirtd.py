@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import pwd
 import select
 import socket
 import subprocess
@@ -34,16 +35,17 @@ def checked_uri(environ: Mapping[str, str]) -> str:
     return uri
 
 
-def _unprivileged(uri: str) -> Sequence[str]:
+def unprivileged(uri: str) -> Sequence[str]:
     """What makes libvirt of this user work for root too.
 
     libvirt takes whoever has the user id 0 for the administrator, whose VMs belong to the whole machine. In a user
     namespace where the same user has another number, root's libvirt and QEMUs are like anybody's: they own root's files
-    and have none of his privileges.
+    and have none of his privileges. The number must be one that the system has a name for, and always the same one.
     """
     if os.geteuid() != 0 or not uri.endswith("/session"):
         return ()
-    return "unshare", "--user", "--map-user=1000", "--map-group=1000", "--"
+    user = min((entry for entry in pwd.getpwall() if entry.pw_uid != 0), key=lambda entry: entry.pw_uid)
+    return "unshare", "--user", f"--map-user={user.pw_uid}", f"--map-group={user.pw_gid}", "--"
 
 
 class Hypervisor:
@@ -54,7 +56,7 @@ class Hypervisor:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with theirs:
             self._process = subprocess.Popen(
-                [*_unprivileged(uri), sys.executable, "-m", "backends.kvm.hypervisor", uri],
+                [*unprivileged(uri), sys.executable, "-m", "backends.kvm.hypervisor", uri],
                 stdin=theirs.fileno(), stdout=subprocess.DEVNULL,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(os.path.abspath(entry) for entry in sys.path)},
                 start_new_session=True,  # a terminal's Ctrl-C is not for it

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from backends import registry
 from backends.base import DomainSpec
 from guid.cli import demo_machine, options
 from guid.cli.names import free_domid, refuse_taken_name
@@ -69,7 +70,7 @@ def main(args: argparse.Namespace) -> int:
         if display is None:
             server = Xvfb(*_SCREEN)
             display = server.display
-        if args.backend != "local":
+        if registry.load(args.backend, os.environ).makes_lasting:
             return demo_machine.run(args, display, _SCREEN, _tell, _record)
         return _run(args, display, own_server=server is not None)
     finally:

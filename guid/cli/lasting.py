@@ -1,6 +1,7 @@
 """AppVMs that stay, whatever their backend: found by name, started, and given commands."""
 
 import argparse
+import contextlib
 import dataclasses
 import os
 import sys
@@ -25,6 +26,21 @@ def backend_of(name: str) -> str | None:
         except MachineCannot:
             continue  # one that cannot even be loaded keeps nothing that could be used
     return None
+
+
+def default_backend() -> str:
+    """What makes AppVMs that stay, if nobody says: the first backend that can here, or could. Raises MachineCannot."""
+    could = []
+    for name in registry.names():
+        with contextlib.suppress(MachineCannot):  # it cannot even be loaded
+            backend = registry.load(name, os.environ)
+            if backend.makes_lasting:
+                if not backend.missing(domains=True):
+                    return name
+                could.append(name)
+    if not could:
+        raise MachineCannot("no backend here makes AppVMs that stay", "see `guid doctor`")
+    return could[0]
 
 
 def need_backend_of(name: str) -> str:

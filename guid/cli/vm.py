@@ -25,7 +25,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     kinds = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     create = kinds.add_parser("create", help="make one", description="Makes an AppVM and leaves it stopped.")
     create.add_argument("name", metavar="NAME")
-    create.add_argument("--backend", default="kvm", metavar="B", help="what runs it (default: %(default)s)")
+    create.add_argument("--backend", metavar="B", help="what runs it (default: what this machine can)")
     options.add_label(create)
     create.add_argument("--packages", type=_words, default=(), metavar="P,P", help="Debian packages to have in it")
     create.add_argument("--memory", type=_size, default="1G", metavar="SIZE", help="memory (default: %(default)s)")
@@ -84,7 +84,7 @@ def _create(args: argparse.Namespace) -> int:
         name=_checked_name(args.name), label=args.label, domid=args.domid, packages=args.packages,
         screen=args.screen or _desktop(), memory_mib=args.memory, videoram_mib=args.videoram, network=args.network,
     )  # fmt: skip
-    driver = lasting.driver_of(args.backend)
+    driver = lasting.driver_of(args.backend or lasting.default_backend())
     try:
         made = driver.create(spec, _tell)
     finally:

@@ -20,6 +20,7 @@ from typing import Any, Self
 from backends import registry
 from backends.base import Backend
 from backends.conformance import FarDomain, far_domain
+from backends.kvm.libvirtd import unprivileged
 from backends.kvm.machine import missing_for_domains
 from tests.e2e.rig import Screen, wait_for
 from tests.xserver import XServer
@@ -101,9 +102,8 @@ class Guests:
 
     def virsh(self, *arguments: str) -> str:
         """Run virsh on the rig's libvirt, as root in the namespace that makes him a user."""
-        prefix = ["unshare", "--user", "--map-user=1000", "--map-group=1000", "--"] if os.geteuid() == 0 else []
         done = subprocess.run(
-            [*prefix, "virsh", "-q", "-c", "qemu:///session", *arguments],
+            [*unprivileged("qemu:///session"), "virsh", "-q", "-c", "qemu:///session", *arguments],
             env=self.environ, capture_output=True, text=True, timeout=120, check=True,
         )  # fmt: skip
         return done.stdout
@@ -136,9 +136,9 @@ class Guests:
     def far(self, name: str) -> Iterator[FarDomain]:
         """Ends of vchans and sharers of pages in the guest."""
         there = (
-            "exec env KVM_REGION=$(ls -d /sys/bus/pci/devices/*/resource2_wc) KVM_DOORBELLS=$XDG_RUNTIME_DIR/doorbell. "
-            f"KVM_VCHANS=6000:0,{CHECKS_PORT}:0 PYTHONPATH=/opt/odyssey-gui "
-            "python3 -m backends.conformance.far_end kvm"
+            "exec env VCHAN_REGION=$(ls -d /sys/bus/pci/devices/*/resource2_wc) "
+            f"VCHAN_DOORBELLS=$XDG_RUNTIME_DIR/doorbell. VCHAN_SLOTS=6000:0,{CHECKS_PORT}:0 "
+            "PYTHONPATH=/opt/odyssey-gui python3 -m backends.conformance.far_end kvm"
         )
         command = [sys.executable, "-m", "guid.cli.main", "run", name, "--pass-io", "--", "sh", "-c", there]
         with self._as_user(), far_domain(command) as domain:

@@ -2,11 +2,13 @@
 
 import argparse
 import contextlib
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from backends import registry
 from guid.bench import daemon_path, plots, report, stages
 from guid.bench.bed import DESK, DESK_4K, Bed
 from guid.bench.full_path import full_path
@@ -60,7 +62,7 @@ def add_to(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def _main(args: argparse.Namespace) -> int:
     warm_up()
-    elsewhere = args.backend != "local"
+    elsewhere = registry.load(args.backend, os.environ).makes_lasting
     if elsewhere and (args.path != ["full"] or _STORM in (args.workload or ())):
         raise MachineCannot(
             "a synthetic agent, which --path daemon and the storm need, is there for the local backend only",

@@ -84,4 +84,4 @@ def backend(directory: Path, vchans: str, size: int = 64 << 20) -> Backend:
 def environ(directory: Path, vchans: str) -> Mapping[str, str]:
     """What the host's side is told."""
     assert vchans.count(",") < MAX_SLOTS
-    return {"KVM_REGION": str(directory / "region"), "KVM_DOORBELLS": f"{directory}/bell-", "KVM_VCHANS": vchans}
+    return {"VCHAN_REGION": str(directory / "region"), "VCHAN_DOORBELLS": f"{directory}/bell-", "VCHAN_SLOTS": vchans}
