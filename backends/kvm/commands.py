@@ -40,7 +40,7 @@ def start(name: str, path: str, command: Sequence[str], seconds: float = _SECOND
         except OSError as error:
             raise MachineCannot(f"{name} does not answer: {error}", f"does it run (`guid vm start {name}`)?") from None
     said = None
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, RecursionError):
         said = json.loads(answer)
     if not isinstance(said, dict) or "error" in said:
         what = str(said["error"]) if isinstance(said, dict) else "it answered nothing that makes sense"

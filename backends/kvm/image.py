@@ -159,10 +159,10 @@ def _make(place: Path, names: Sequence[str], tell: Tell) -> None:
     for stale in place.parent.glob("*.part"):
         _remove(stale)
     part = place.with_suffix(".part")
-    part.mkdir(mode=0o755)
     archives = place.parent / "archives"
     archives.mkdir(exist_ok=True)
     tell(f"making an image of Debian {SUITE} with {len(names)} packages and what they need (a few minutes, once)")
+    part.mkdir(mode=0o755)
     try:
         _bootstrap(part, names, archives, tell)
         tell("making its file system")
@@ -209,6 +209,9 @@ def _as_root() -> Sequence[str]:
     return () if os.geteuid() == 0 else ("mmdebstrap", "--unshare-helper")
 
 
+_NO_NEWS: Final = ("I: automatically", "I: skipping", "I: running --")
+
+
 def _run(argv: Sequence[str], what: str, tell: Tell | None = None, log: Path | None = None) -> None:
     """Run a command, and pass on its progress; `log` gets everything. Raises MachineCannot with the last it said."""
     environ = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
@@ -222,6 +225,7 @@ def _run(argv: Sequence[str], what: str, tell: Tell | None = None, log: Path | N
     last: list[str] = []
     assert process.stdout is not None
     with contextlib.ExitStack() as stack:
+        stack.enter_context(process.stdout)
         stack.callback(process.wait)
         stack.callback(process.terminate)  # no harm after its end
         keep = stack.enter_context(log.open("w")) if log is not None else None
@@ -231,7 +235,7 @@ def _run(argv: Sequence[str], what: str, tell: Tell | None = None, log: Path | N
             text = line.strip()
             if text:
                 last = [*last[-199:], text]
-            if tell is not None and text.startswith("I: ") and not text.startswith(("I: automatically", "I: skipping")):
+            if tell is not None and text.startswith("I: ") and not text.startswith(_NO_NEWS):
                 tell(text[3:])
         status = process.wait()
     if status != 0:
