@@ -240,6 +240,8 @@ class AppVmSpec:
     memory_mib: int = 1024
     videoram_mib: int = 256
     network: bool = False
+    map_ram: bool = False
+    """Whether its GUI domain can map any of its memory: for agents that know frame numbers only (MFNDUMP)."""
     private: bool = False
     """As in `Domain`: for those who make one for a while, a demonstration or a measurement."""
 

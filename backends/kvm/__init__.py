@@ -1,11 +1,12 @@
 """The KVM backend: AppVMs are virtual machines of QEMU, managed by libvirt; vchans and pages lie in ivshmem memory.
 
-Where they are is said by three variables. On the host the domain driver knows them (`DomainDriver.runtime`); in the
+Where they are is said by variables. On the host the domain driver knows them (`DomainDriver.runtime`); in the
 guest they are in the configuration that the driver gives to the VM.
 
     VCHAN_REGION     the shared memory: a file on the host, the PCI device's bar in the guest
     VCHAN_DOORBELLS  what the doorbells' paths begin with; the slot's number follows
     VCHAN_SLOTS      which vchans there are, by slot: PORT:DOMID,PORT:DOMID
+    VCHAN_RAM        on the host, if the VM shares it: the file of its own memory
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,7 @@ from backends.kvm.vchan import KvmClient, KvmServer
 
 REGION: Final = "VCHAN_REGION"
 DOORBELLS: Final = "VCHAN_DOORBELLS"
+RAM: Final = "VCHAN_RAM"
 VCHANS: Final = "VCHAN_SLOTS"
 
 
@@ -60,7 +62,8 @@ class KvmBackend(Backend):
         return KvmSharer(self._region())
 
     def mapper(self, domid: int, peer: int) -> PageMapper:  # noqa: ARG002 - the region is the peer's
-        return KvmMapper(self._region())
+        ram = self._environ.get(RAM)
+        return KvmMapper(self._region(), Path(ram) if ram else None)
 
     def domains(self, state_dir: Path) -> DomainDriver:  # noqa: ARG002 - libvirt keeps everything
         from backends.kvm.domains import KvmDomains

@@ -22,6 +22,7 @@ _KVM_CPU: Final = "<cpu mode='host-passthrough'/>"
 _TCG_CPU: Final = "<cpu mode='custom' match='exact'><model>Nehalem</model></cpu>"
 # Code that was translated once and thrown away for want of room has to be translated again.
 _TCG_FEATURES: Final = "<tcg><tb-cache unit='MiB'>512</tb-cache></tcg>"
+_SHARED_RAM: Final = "<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>"
 _TCG_OPTIONS: Final = "mitigations=off nokaslr"
 
 
@@ -41,6 +42,8 @@ class AppVm:
     """Sockets of the virtio-serial ports by name; libvirt tells some only while the domain runs."""
     agent_disk: Path | None
     private: bool
+    shares_ram: bool
+    """Whether its own memory can be mapped here."""
 
     @classmethod
     def read(cls, xml: str) -> Self | None:
@@ -69,6 +72,7 @@ class AppVm:
                 Slots.parse(vm.get("vchans", "")), _SHM / shmem.get("name", "").replace("/", "_"),
                 int(size.text or "") * _UNITS[size.get("unit", "M")], channels,
                 Path(agent_disk) if agent_disk else None, vm.get("private") == "yes",
+                root.find("memoryBacking/access[@mode='shared']") is not None,
             )  # fmt: skip
         except (ValueError, KeyError, MachineCannot):
             return None
@@ -105,6 +109,7 @@ class Wish:
     agent_disk: Path
     console: Path
     private: bool
+    map_ram: bool = False
 
 
 def region_name(name: str) -> str:
@@ -142,6 +147,7 @@ def definition(wish: Wish) -> str:
         "cpu": _KVM_CPU if wish.kvm else _TCG_CPU,
         "features": "" if wish.kvm else _TCG_FEATURES,
         "network": network,
+        "backing": _SHARED_RAM if wish.map_ram else "",
         "channels": _channels(ports),
     }
     return Template(_TEMPLATE.read_text()).substitute(text)

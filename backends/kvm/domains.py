@@ -24,6 +24,7 @@ from backends.kvm.layout import ORDERS, PIPE, Slots
 from backends.kvm.libvirtd import Hypervisor, checked_uri
 from backends.kvm.machine import QEMU, kvm_trouble, missing_for_domains, which
 from backends.kvm.places import data_dir, qemu_pid
+from backends.kvm.ram import ram_of
 from guiproto.errors import MachineCannot
 from guiproto.limits import GUI_PORT
 
@@ -78,7 +79,7 @@ class KvmDomains(DomainDriver):
                 Wish(
                     spec.name, domid, spec.gui_domid, spec.label, vchans, spec.memory_mib, spec.videoram_mib,
                     spec.network, not trouble, emulator, image, disk, place / "agent.img", place / "console.log",
-                    spec.private,
+                    spec.private, spec.map_ram,
                 )
             )  # fmt: skip
             self._hypervisor.request("define", xml=xml)
@@ -175,7 +176,9 @@ class KvmDomains(DomainDriver):
 
     def runtime(self, name: str) -> Mapping[str, str]:
         vm = self._need(name)
-        return vm.environ()
+        pid = qemu_pid(self._uri, name) if vm.shares_ram else None
+        ram = None if pid is None else ram_of(pid)
+        return vm.environ() if ram is None else {**vm.environ(), "VCHAN_RAM": str(ram)}
 
     def close(self) -> None:
         if self._bell >= 0:

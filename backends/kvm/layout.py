@@ -10,6 +10,7 @@ A slot belongs to a port and a client's domain id. Which one is the domain's con
 sides; slot n has doorbell n.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,10 +68,19 @@ def slot_offset(number: int) -> int:
     return PAGE_SIZE + number * SLOT_BYTES
 
 
-def checked_size(path: Path, size: int) -> int:
-    """`size`, if a region can have it. Raises MachineCannot."""
+def open_region(path: Path, flags: int) -> tuple[int, int]:
+    """Open a VM's region: descriptor and bytes. Raises MachineCannot."""
+    try:
+        fd = os.open(path, flags | os.O_CLOEXEC)
+    except OSError as error:
+        raise MachineCannot(
+            f"cannot open the VM's shared memory {path}: {error.strerror}",
+            "is this a VM that guid made, does it run, and is it yours?",
+        ) from None
+    size = os.fstat(fd).st_size
     if size < MIN_REGION_BYTES or size & (size - 1):
+        os.close(fd)
         raise MachineCannot(
             f"shared memory {path} has {size} bytes", f"a power of 2 from {MIN_REGION_BYTES} on is possible"
         )
-    return size
+    return fd, size

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from backends.base import MachineCannot, PageSharer, Refs, SharedPages
-from backends.kvm.layout import BUFFERS_AT, checked_size
+from backends.kvm.layout import BUFFERS_AT, open_region
 from guiproto.limits import PAGE_SIZE
 from shm.allocator import Allocator, Buffer
 from shm.region import Region
@@ -28,18 +28,7 @@ class KvmSharer(PageSharer):
 
     def __init__(self, region: Path) -> None:
         """Raises MachineCannot."""
-        try:
-            fd = os.open(region, os.O_RDWR | os.O_CLOEXEC)
-        except OSError as error:
-            raise MachineCannot(
-                f"cannot open the VM's shared memory {region}: {error.strerror}", "is this a VM that guid made?"
-            ) from None
-        try:
-            self._size = checked_size(region, os.fstat(fd).st_size)
-        except BaseException:
-            os.close(fd)
-            raise
-        self._fd = fd
+        self._fd, self._size = open_region(region, os.O_RDWR)
         self._allocator = Allocator(self._only_one, region_bytes=self._size)
         self._allocator.allocate(
             BUFFERS_AT

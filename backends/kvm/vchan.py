@@ -28,9 +28,9 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import Final
 
-from backends.base import MachineCannot, PeerMisbehaved, Vchan, VchanState
+from backends.base import PeerMisbehaved, Vchan, VchanState
 from backends.kvm.doorbell import MakeDoorbell
-from backends.kvm.layout import BUFFERS_AT, RING_BYTES, SLOT_BYTES, checked_size, slot_offset
+from backends.kvm.layout import BUFFERS_AT, RING_BYTES, SLOT_BYTES, open_region, slot_offset
 from guiproto.limits import PAGE_SIZE
 from shm.ring import WORDS, Consumer, Producer, fence, reset
 
@@ -46,14 +46,8 @@ class _Slot:
 
     def __init__(self, region: Path, number: int) -> None:
         """Raises MachineCannot."""
+        self.fd, _ = open_region(region, os.O_RDWR)
         try:
-            self.fd = os.open(region, os.O_RDWR | os.O_CLOEXEC)
-        except OSError as error:
-            raise MachineCannot(
-                f"cannot open the VM's shared memory {region}: {error.strerror}", "does the VM run, and is it yours?"
-            ) from None
-        try:
-            checked_size(region, os.fstat(self.fd).st_size)
             mapped = memoryview(mmap.mmap(self.fd, BUFFERS_AT))
         except BaseException:
             os.close(self.fd)

@@ -33,6 +33,10 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "--videoram", type=_video_size, default="256M", metavar="SIZE",
         help="memory for the pixels of its windows, a power of 2 (default: %(default)s)",
     )  # fmt: skip
+    create.add_argument(
+        "--map-ram", action="store_true",
+        help="let its GUI domain map all of its memory: for old agents that send frame numbers (MFNDUMP)",
+    )  # fmt: skip
     create.add_argument("--network", action="store_true", help="let it reach the network")
     create.add_argument(
         "--domid", type=int, default=0, metavar="N", help="its domain id (default: the lowest free one)"
@@ -83,6 +87,7 @@ def _create(args: argparse.Namespace) -> int:
     spec = AppVmSpec(
         name=_checked_name(args.name), label=args.label, domid=args.domid, packages=args.packages,
         screen=args.screen or _desktop(), memory_mib=args.memory, videoram_mib=args.videoram, network=args.network,
+        map_ram=args.map_ram,
     )  # fmt: skip
     driver = lasting.driver_of(args.backend or lasting.default_backend())
     try:

@@ -12,7 +12,8 @@ def rig() -> Iterator[Guests]:
     """Two VMs that run, each with a vchan for the checks besides the GUI's."""
     with guests() as made:
         for name, label in zip(NAMES, ("blue", "red"), strict=True):
-            made.guid("vm", "create", name, "--label", label, "--memory", "640M", "--videoram", "256M")
+            more = ["--map-ram"] if name == "two" else []
+            made.guid("vm", "create", name, "--label", label, "--memory", "640M", "--videoram", "256M", *more)
             made.add_vchan(name)
         for name in NAMES:
             made.guid("vm", "start", name)

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -99,6 +99,20 @@ class Guests:
             env=self.environ, cwd=self.directory, input=data, stdout=subprocess.PIPE, timeout=300, check=False,
         )  # fmt: skip
         return done.returncode, done.stdout
+
+    @contextlib.contextmanager
+    def conversation(self, vm: str, *command: str) -> Iterator[tuple[Callable[[str], object], Callable[[], str]]]:
+        """Run a command in a guest: functions that give it a piece of input, and take a line of its output."""
+        with subprocess.Popen(
+            [sys.executable, "-m", "guid.cli.main", "run", vm, "--pass-io", "--", *command],
+            env=self.environ, cwd=self.directory, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
+        ) as process:  # fmt: skip
+            assert process.stdin is not None
+            assert process.stdout is not None
+            try:
+                yield process.stdin.write, process.stdout.readline
+            finally:
+                process.kill()
 
     def virsh(self, *arguments: str) -> str:
         """Run virsh on the rig's libvirt, as root in the namespace that makes him a user."""
