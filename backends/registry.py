@@ -11,7 +11,11 @@ GROUP: Final = "odyssey_gui.backends"
 """The entry points' group. Each names a `backends.base.BackendFactory`."""
 
 # What this project brings, for a source tree whose entry points are not installed.
-_BUILT_IN: Final[Mapping[str, str]] = {"kvm": "backends.kvm:factory", "local": "backends.local:factory"}
+_BUILT_IN: Final[Mapping[str, str]] = {
+    "kvm": "backends.kvm:factory",
+    "local": "backends.local:factory",
+    "xen": "backends.xen:factory",
+}
 
 
 def _known() -> dict[str, str]:

@@ -17,9 +17,9 @@ from backends.base import Backend, DomainDriver, MachineCannot, PageMapper, Page
 from backends.kvm.doorbell import ChannelDoorbell, MakeDoorbell, PortDoorbell
 from backends.kvm.layout import Slots
 from backends.kvm.mapping import KvmMapper
-from backends.kvm.places import data_dir
 from backends.kvm.sharing import KvmSharer
 from backends.kvm.vchan import KvmClient, KvmServer
+from backends.machines.places import data_dir
 
 REGION: Final = "VCHAN_REGION"
 DOORBELLS: Final = "VCHAN_DOORBELLS"
@@ -44,10 +44,10 @@ class KvmBackend(Backend):
         return missing_for_domains()
 
     def notes(self) -> Sequence[str]:
-        from backends.kvm import image
         from backends.kvm.machine import kvm_trouble
+        from backends.machines.debian import any_kernel
 
-        trouble = kvm_trouble(image.any_kernel())
+        trouble = kvm_trouble(any_kernel())
         return [f"KVM is not used: {trouble}; VMs run in software emulation." if trouble else "KVM works."]
 
     def server(self, domid: int, peer: int, port: int) -> Vchan:  # noqa: ARG002 - the region is this domain's

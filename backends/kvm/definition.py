@@ -9,8 +9,8 @@ from string import Template
 from typing import Final, Self
 from xml.sax.saxutils import escape
 
-from backends.kvm.image import Image
 from backends.kvm.layout import DOORBELL, ORDERS, PIPE, Slots
+from backends.machines.debian import Image
 from guiproto.errors import MachineCannot
 
 NAMESPACE: Final = "urn:odyssey-gui:vm"

@@ -17,17 +17,18 @@ from pathlib import Path
 from typing import Final
 
 from backends.base import AppVmSpec, Domain, DomainDriver, DomainSpec, DomainState
-from backends.kvm import commands
-from backends.kvm import image as images
 from backends.kvm.definition import AppVm, Wish, definition
 from backends.kvm.layout import ORDERS, PIPE, Slots
 from backends.kvm.libvirtd import Hypervisor, checked_uri
-from backends.kvm.machine import QEMU, kvm_trouble, missing_for_domains, which
-from backends.kvm.places import data_dir, qemu_pid
+from backends.kvm.machine import QEMU, kvm_trouble, missing_for_domains, overlay, qemu_pid
 from backends.kvm.ram import ram_of
+from backends.machines import commands, disks
+from backends.machines.image import Guest, image
+from backends.machines.places import data_dir, which
 from guiproto.errors import MachineCannot
 from guiproto.limits import GUI_PORT
 
+_GUEST: Final = Guest(modules=("virtio_pci", "virtio_blk", "virtio_net", "virtio_console"))
 _PROJECT: Final = Path(__file__).resolve().parents[2]
 
 
@@ -57,28 +58,28 @@ class KvmDomains(DomainDriver):
         domid = spec.domid or next(number for number in range(1, 0xFFF0) if number not in taken)
         if domid in taken:
             raise MachineCannot(f"domain id {domid} is that of {taken[domid]!r}", "choose another, or none")
-        image = images.image(spec.packages, tell)
-        trouble = kvm_trouble(image.kernel)
+        made = image(_GUEST, spec.packages, tell)
+        trouble = kvm_trouble(made.kernel)
         if trouble:
             tell(f"KVM cannot be used here ({trouble}); this VM will run in QEMU's software emulation, which is slow")
         place = data_dir() / "vms" / spec.name
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             disk = place / "disk.qcow2"
-            images.overlay(disk, image.disk)
+            overlay(disk, made.disk)
             vchans = Slots([(GUI_PORT, spec.gui_domid)])
             config = {
                 "name": spec.name, "domid": domid, "gui_domid": spec.gui_domid, "screen": list(spec.screen),
-                "vchans": str(vchans),
+                "backend": "kvm", "guest": "backends.kvm.guest", "vchans": str(vchans),
             }  # fmt: skip
             (place / "vm.json").write_text(json.dumps(config))
-            images.agent_disk(place / "agent.img", _PROJECT, json.dumps(config))
+            disks.agent_disk(place / "agent.img", _PROJECT, json.dumps(config))
             emulator = which(QEMU)
             assert emulator is not None
             xml = definition(
                 Wish(
                     spec.name, domid, spec.gui_domid, spec.label, vchans, spec.memory_mib, spec.videoram_mib,
-                    spec.network, not trouble, emulator, image, disk, place / "agent.img", place / "console.log",
+                    spec.network, not trouble, emulator, made, disk, place / "agent.img", place / "console.log",
                     spec.private, spec.map_ram,
                 )
             )  # fmt: skip
@@ -94,7 +95,7 @@ class KvmDomains(DomainDriver):
         vm = self._need(name)
         place = data_dir() / "vms" / name
         with contextlib.suppress(OSError):
-            images.agent_disk(place / "agent.img", _PROJECT, (place / "vm.json").read_text())
+            disks.agent_disk(place / "agent.img", _PROJECT, (place / "vm.json").read_text())
         self._renew_region(vm)
         self._take(self._hypervisor.request("start", name=name)["xml"])
         return self._domain(self._known[name], DomainState.RUNNING)

@@ -1,8 +1,8 @@
 """What this machine has for running VMs: programs, libvirt, and whether its KVM works or only seems to."""
 
+import contextlib
 import importlib.util
 import os
-import shutil
 import subprocess
 import tempfile
 import time
@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from backends.kvm.places import cache_dir
+from backends.machines.debian import run
+from backends.machines.places import cache_dir, which
+from guiproto.errors import MachineCannot
 
 QEMU: Final = "qemu-system-x86_64"
 _KVM_SECONDS: Final = 15.0
@@ -39,9 +41,25 @@ def missing_for_domains() -> Sequence[str]:
     return missing
 
 
-def which(program: str) -> str | None:
-    """Where a program is; administrators' directories, which users often have not in their PATH, included."""
-    return shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+def qemu_pid(uri: str, name: str) -> int | None:
+    """The process of a running VM, as libvirt notes it; None if it has not."""
+    if uri.endswith("/system"):
+        notes = Path("/run/libvirt/qemu")
+    else:  # as libvirt does where there is no directory for sessions
+        base = os.environ.get("XDG_RUNTIME_DIR") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        notes = Path(base) / "libvirt/qemu/run"
+    with contextlib.suppress(OSError, ValueError):
+        return int((notes / f"{name}.pid").read_text())
+    return None
+
+
+def overlay(path: Path, base: Path) -> None:
+    """A disk that is like `base` until it is written to; replaces `path`."""
+    qemu_img = which("qemu-img")
+    if qemu_img is None:
+        raise MachineCannot("qemu-img is not installed", "apt install qemu-utils")
+    path.unlink(missing_ok=True)
+    run([qemu_img, "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(base), str(path)], "qemu-img")
 
 
 def kvm_trouble(kernel: Path | None) -> str:

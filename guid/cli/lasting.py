@@ -30,17 +30,20 @@ def backend_of(name: str) -> str | None:
 
 def default_backend() -> str:
     """What makes AppVMs that stay, if nobody says: the first backend that can here, or could. Raises MachineCannot."""
-    could = []
-    for name in registry.names():
-        with contextlib.suppress(MachineCannot):  # it cannot even be loaded
-            backend = registry.load(name, os.environ)
-            if backend.makes_lasting:
-                if not backend.missing(domains=True):
-                    return name
-                could.append(name)
+    could = backends()
     if not could:
         raise MachineCannot("no backend here makes AppVMs that stay", "see `guid doctor`")
-    return could[0]
+    return next((name for name in could if not registry.load(name, os.environ).missing(domains=True)), could[0])
+
+
+def backends() -> list[str]:
+    """The backends that make AppVMs that stay, or would if they had all they need."""
+    found = []
+    for name in registry.names():
+        with contextlib.suppress(MachineCannot):  # it cannot even be loaded
+            if registry.load(name, os.environ).makes_lasting:
+                found.append(name)
+    return found
 
 
 def need_backend_of(name: str) -> str:
@@ -54,7 +57,7 @@ def need_backend_of(name: str) -> str:
 def find(name: str) -> str:
     """The backend that knows such an AppVM, whoever made it. Raises MachineCannot if there is none."""
     problems = []
-    for backend in registry.names():
+    for backend in backends():
         try:
             driver = driver_of(backend)
         except MachineCannot as error:

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Iterator
 
-from backends import registry
 from backends.base import AppVmSpec, Domain
 from guid.cli import lasting, options
 from guid.cli.run import screen_of_desktop, screen_size
@@ -138,7 +137,7 @@ def _remove(args: argparse.Namespace) -> int:
 
 
 def _all() -> Iterator[tuple[str, Domain]]:
-    for backend in registry.names():
+    for backend in lasting.backends():
         try:
             driver = lasting.driver_of(backend)
         except MachineCannot as error:

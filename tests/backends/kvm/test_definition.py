@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backends.kvm.definition import NAMESPACE, AppVm, Wish, definition, region_name
-from backends.kvm.image import Image
 from backends.kvm.layout import Slots
+from backends.machines.debian import Image
 
 WISH = Wish(
     "work", 3, 2, "blue", Slots([(6000, 2), (111, 0)]), 640, 128, network=False, kvm=False, emulator="/usr/bin/qemu",

@@ -11,10 +11,11 @@ import pytest
 
 from backends.base import AppVmSpec, DomainSpec, DomainState
 from backends.kvm import domains as module
-from backends.kvm import image as images
+from backends.kvm import machine
 from backends.kvm.definition import AppVm
 from backends.kvm.domains import KvmDomains
-from backends.kvm.image import Image
+from backends.machines import disks
+from backends.machines.debian import Image
 from guiproto.errors import MachineCannot
 
 SPEC = AppVmSpec("work", "blue", videoram_mib=64)
@@ -81,9 +82,9 @@ def libvirt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Libvirt:
     monkeypatch.setattr(module, "missing_for_domains", list)
     monkeypatch.setattr(module, "kvm_trouble", lambda _kernel: "it is a test")
     monkeypatch.setattr(module, "which", lambda program: f"/usr/bin/{program}")
-    monkeypatch.setattr(images, "image", lambda _packages, _tell: made)
-    monkeypatch.setattr(images, "overlay", lambda disk, _base: disk.touch())
-    monkeypatch.setattr(images, "agent_disk", lambda path, _project, config: path.write_text(config))
+    monkeypatch.setattr(module, "image", lambda _guest, _packages, _tell: made)
+    monkeypatch.setattr(module, "overlay", lambda disk, _base: disk.touch())
+    monkeypatch.setattr(disks, "agent_disk", lambda path, _project, config: path.write_text(config))
     monkeypatch.setattr("backends.kvm.definition._SHM", tmp_path)
     return found
 
@@ -242,3 +243,9 @@ def test_events_that_came_during_a_request_are_not_forgotten(driver: KvmDomains,
     assert poll.poll(0)
     assert [domain.name for domain in driver.events()] == ["work"]
     assert not poll.poll(0)
+
+
+def test_an_overlay_needs_a_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "which", lambda _program: None)
+    with pytest.raises(MachineCannot, match=r"qemu-img is not installed.*apt install qemu-utils"):
+        machine.overlay(tmp_path / "disk", tmp_path / "base")

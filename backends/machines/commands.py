@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from backends.frames import DATA, NUMBER, ORDER, PROBLEM, READY, STATUS, Frames, frame, write_all
-from backends.kvm.places import data_dir
+from backends.machines.places import data_dir
 from guiproto.errors import MachineCannot, PeerMisbehaved
 
 _SECONDS: Final = 180.0

@@ -3,14 +3,14 @@
 import os
 import shutil
 import stat
-from functools import partial
 from pathlib import Path
 
 import pytest
 
-from backends.kvm import image
-from backends.kvm.image import agent_disk
-from backends.kvm.machine import which
+from backends.machines import debian, disks
+from backends.machines.disks import agent_disk
+from backends.machines.image import Guest, image
+from backends.machines.places import which
 from guiproto.errors import MachineCannot
 
 pytestmark = pytest.mark.usefixtures("tools")
@@ -32,8 +32,8 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
-    monkeypatch.setattr(image, "_FILE_SYSTEM", 'touch "$1/root.img" "$1/vmlinuz" "$1/initrd.img"')
-    monkeypatch.setattr(image, "_as_root", list)
+    monkeypatch.setattr(debian, "_FILE_SYSTEM", 'touch "$1/root.img" "$1/vmlinuz" "$1/initrd.img"')
+    monkeypatch.setattr(debian, "_as_root", list)
     program(programs / "mmdebstrap", BOOTSTRAP)
     program(programs / "mke2fs", MKE2FS)
     return programs
@@ -53,12 +53,12 @@ def left(tmp_path: Path) -> set[str]:
 
 def test_the_same_packages_are_the_same_image(tmp_path: Path) -> None:
     told: list[str] = []
-    first = image.image(["mutt", "xterm"], told.append)
+    first = image(Guest(), ["mutt", "xterm"], told.append)
     assert "downloading packages" in told
     assert first.disk.exists()
     assert first.kernel.exists()
-    assert image.image(["xterm", "mutt", "mutt"], told.append) == first
-    assert image.image(["mpv"], told.append) != first
+    assert image(Guest(), ["xterm", "mutt", "mutt"], told.append) == first
+    assert image(Guest(), ["mpv"], told.append) != first
     assert (tmp_path / "log").read_text() == "made\nmade\n"
     assert len(left(tmp_path)) == 2
 
@@ -66,22 +66,21 @@ def test_the_same_packages_are_the_same_image(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["", "a", "Firefox", "x;rm", "a b", "../x", "--x"])
 def test_what_is_no_package_name(name: str) -> None:
     with pytest.raises(MachineCannot, match="no name of a Debian package"):
-        image.image([name], print)
+        image(Guest(), [name], print)
 
 
-@pytest.mark.parametrize("name", ["mmdebstrap", "mke2fs", "qemu-img"])
-def test_a_missing_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setattr(image, "which", lambda program: None if program == name else f"/usr/bin/{program}")
-    overlay = partial(image.overlay, tmp_path / "disk", tmp_path / "base")
-    make = overlay if name == "qemu-img" else partial(image.image, [], print)
+@pytest.mark.parametrize("name", ["mmdebstrap", "mke2fs"])
+def test_a_missing_program(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    for module in (debian, disks):
+        monkeypatch.setattr(module, "which", lambda program: None if program == name else f"/usr/bin/{program}")
     with pytest.raises(MachineCannot, match=rf"{name} is not installed.*apt install"):
-        make()
+        image(Guest(), [], print)
 
 
 def test_no_space_is_known_before_anything_is_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: shutil._ntuple_diskusage(1 << 40, 1 << 40, 100 << 20))
     with pytest.raises(MachineCannot, match=r"needs 4 GiB.*100 MiB free.*XDG_CACHE_HOME"):
-        image.image([], print)
+        image(Guest(), [], print)
     assert not (tmp_path / "log").exists()
 
 
@@ -101,13 +100,13 @@ def test_a_failure_is_told_with_a_remedy_and_leaves_nothing(
 ) -> None:
     program(tools / "mmdebstrap", f'echo "I: going on"\necho "{said}" >&2\necho "I: cleaning up"\nexit 25\n')
     with pytest.raises(MachineCannot) as caught:
-        image.image([], print)
+        image(Guest(), [], print)
     assert reason in str(caught.value)
     assert remedy in str(caught.value)
     assert "mmdebstrap.log" in str(caught.value)
     assert left(tmp_path) == set()
     program(tools / "mmdebstrap", BOOTSTRAP)
-    assert image.image([], print).disk.exists(), "the next try works"
+    assert image(Guest(), [], print).disk.exists(), "the next try works"
 
 
 def test_an_interrupted_run_leaves_nothing(tmp_path: Path) -> None:
@@ -115,7 +114,7 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        image.image([], interrupt)
+        image(Guest(), [], interrupt)
     assert left(tmp_path) == set()
 
 
@@ -123,7 +122,7 @@ def test_what_a_killed_run_left_goes_away(tmp_path: Path) -> None:
     stale = tmp_path / "cache/odyssey-gui/images/0123.part"
     stale.mkdir(parents=True)
     (stale / "root.tar").write_text("half")
-    made = image.image([], print)
+    made = image(Guest(), [], print)
     assert left(tmp_path) == {made.disk.parent.name}
 
 

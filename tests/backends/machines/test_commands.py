@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from backends.frames import DATA, NUMBER, ORDER, PROBLEM, READY, STATUS, Frames, frame
-from backends.kvm import commands
+from backends.machines import commands
 from guiproto.errors import MachineCannot
 
 Guest = Callable[[socket.socket], None]
 ATTACH = """
 import sys
-from backends.kvm import commands
+from backends.machines import commands
 from guiproto.errors import MachineCannot
 try:
     sys.exit(commands.attach("work", sys.argv[1], sys.argv[2:], 10.0))

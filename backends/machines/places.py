@@ -1,7 +1,7 @@
 """Where VMs and images are kept: the directories that the XDG base directory specification names."""
 
-import contextlib
 import os
+import shutil
 from pathlib import Path
 
 
@@ -15,19 +15,12 @@ def data_dir() -> Path:
     return _made(Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share"))
 
 
-def qemu_pid(uri: str, name: str) -> int | None:
-    """The process of a running VM, as libvirt notes it; None if it has not."""
-    if uri.endswith("/system"):
-        notes = Path("/run/libvirt/qemu")
-    else:  # as libvirt does where there is no directory for sessions
-        base = os.environ.get("XDG_RUNTIME_DIR") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        notes = Path(base) / "libvirt/qemu/run"
-    with contextlib.suppress(OSError, ValueError):
-        return int((notes / f"{name}.pid").read_text())
-    return None
-
-
 def _made(base: Path) -> Path:
     path = base / "odyssey-gui"
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     return path
+
+
+def which(program: str) -> str | None:
+    """Where a program is; administrators' directories, which users often have not in their PATH, included."""
+    return shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")

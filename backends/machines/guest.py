@@ -1,0 +1,68 @@
+"""The first of our processes in a VM: as root it has its devices found, then becomes the user's session.
+
+`vm.json` beside the packages is the VM's configuration, written by the domain driver. What a hypervisor's guests need
+is the function `find` of the module that "guest" in it names.
+"""
+
+import importlib
+import json
+import os
+import pwd
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from backends.machines.image import USER
+
+_PROJECT: Final = Path(__file__).resolve().parents[2]
+_RUNTIME: Final = Path("/run/odyssey-session")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the session is to be told and given."""
+
+    devices: Sequence[Path]
+    """Made the user's own."""
+    environ: Mapping[str, str]
+    """For the backend."""
+    arguments: Sequence[str] = ()
+    """Of `guiagent.session`, on top of those that every guest has."""
+    domid: int | None = None
+    """If the configuration does not know it."""
+
+
+def main() -> NoReturn:
+    """Give the user what is his, and become the session."""
+    config: dict[str, Any] = json.loads((_PROJECT / "vm.json").read_text())
+    Path("/proc/sys/kernel/hostname").write_text(config["name"])
+    user = pwd.getpwnam(USER)
+    _RUNTIME.mkdir(mode=0o700, exist_ok=True)
+    os.chown(_RUNTIME, user.pw_uid, user.pw_gid)
+    found: Found = importlib.import_module(config["guest"]).find(config, _RUNTIME)
+    for path in found.devices:
+        os.chown(path, user.pw_uid, user.pw_gid)
+        path.chmod(0o600)
+    os.initgroups(USER, user.pw_gid)
+    os.setgid(user.pw_gid)
+    os.setuid(user.pw_uid)
+    environ = {
+        "HOME": user.pw_dir, "USER": USER, "LOGNAME": USER, "SHELL": user.pw_shell, "LANG": "C.UTF-8",
+        "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games", "TERM": "xterm-256color",
+        "PYTHONPATH": str(_PROJECT), "XDG_RUNTIME_DIR": str(_RUNTIME), **found.environ,
+    }  # fmt: skip
+    width, height = config["screen"]
+    domid = config["domid"] if found.domid is None else found.domid
+    command = ["--", *config["command"]] if config.get("command") else []
+    argv = [
+        sys.executable, "-sP", "-m", "guiagent.session", "--domid", str(domid),
+        "--gui-domid", str(config["gui_domid"]), "--screen", f"{width}x{height}", "--backend", config["backend"],
+        *found.arguments, *command,
+    ]  # fmt: skip
+    os.execve(sys.executable, argv, environ)  # noqa: S606 - no shell is the purpose
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""The Xen backend: vchans of libxenvchan, pages by grants, domains by libvirt.
+
+It takes no settings: domains find each other by their ids, through xenstore.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from backends.base import Backend, DomainDriver, PageMapper, PageSharer, Vchan
+from backends.xen import libxen
+from backends.xen.mapping import XenMapper
+from backends.xen.sharing import XenSharer
+from backends.xen.vchan import XenClient, XenServer
+
+_DEVICES: Final = ("evtchn", "gntdev", "xenbus")
+_CAPABILITIES: Final = Path("/proc/xen/capabilities")
+_DEVICE_DIRECTORY: Final = Path("/dev/xen")
+
+
+class XenBackend(Backend):
+    """This domain of a Xen."""
+
+    name = "xen"
+
+    def missing(self, *, domains: bool = False) -> Sequence[str]:
+        found = [] if _DEVICE_DIRECTORY.is_dir() else ["This is no Xen domain: there is no /dev/xen."]
+        if not found:
+            found = [
+                f"/dev/xen/{device} is not there: modprobe xen-{device}."
+                for device in _DEVICES
+                if not (_DEVICE_DIRECTORY / device).exists()
+            ]
+        found += libxen.missing()
+        if domains and not is_privileged():
+            found.append("This is not dom0, which alone starts domains.")
+        return found
+
+    def notes(self) -> Sequence[str]:
+        if not _DEVICE_DIRECTORY.is_dir():
+            return []
+        role = "dom0: frames of old agents (MFNDUMP) can be mapped" if is_privileged() else "an ordinary domain"
+        return [f"This is {role}. X servers cannot attach grants: pixels are copied once."]
+
+    def server(self, domid: int, peer: int, port: int) -> Vchan:  # noqa: ARG002 - it is this domain
+        return XenServer(peer, port)
+
+    def client(self, domid: int, peer: int, port: int) -> Vchan:
+        return XenClient(peer, domid, port)
+
+    def sharer(self, domid: int, gui_domid: int) -> PageSharer:  # noqa: ARG002 - it is this domain
+        return XenSharer(gui_domid)
+
+    def mapper(self, domid: int, peer: int) -> PageMapper:  # noqa: ARG002 - it is this domain
+        return XenMapper(peer, frames=is_privileged())
+
+    def domains(self, state_dir: Path) -> DomainDriver:
+        return super().domains(state_dir)
+
+
+def is_privileged() -> bool:
+    """Whether this is dom0."""
+    try:
+        return "control_d" in _CAPABILITIES.read_text()
+    except OSError:
+        return False
+
+
+def factory(environ: Mapping[str, str]) -> Backend:  # noqa: ARG001 - there is nothing to set
+    """The entry point `xen`."""
+    return XenBackend()
