@@ -123,7 +123,7 @@ class FarRegion(Region):
 
     def put(self, pages: SharedPages, at: int, data: bytes) -> None:
         """Write `data` into the pages, `at` bytes from their beginning."""
-        self._channel.call("put", pages.offset, pages.offset + at, base64.b64encode(data).decode())
+        self._channel.call("put", pages.offset, at, base64.b64encode(data).decode())
 
 
 class FarSharer(PageSharer):

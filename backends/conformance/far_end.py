@@ -23,6 +23,13 @@ from backends.base import Backend, PageSharer, SharedPages, Vchan
 _READ_BYTES = 1 << 20
 
 
+def put(sharer: PageSharer, pages: SharedPages, data: bytes, at: int) -> None:
+    """Write `data` into the pages, `at` bytes from their beginning, as the display server and its agent would."""
+    with pages.region.view(writable=True) as view:
+        view[pages.offset + at : pages.offset + at + len(data)] = data
+    sharer.written(pages, pages.length, [(at, 0, len(data), 1)])
+
+
 class _Ends:
     """The objects by channel."""
 
@@ -72,9 +79,7 @@ class _Ends:
             return sharer.release(self._pages.pop((channel, arguments[0])))
         if op == "put":
             offset, at, data = arguments[0], arguments[1], base64.b64decode(arguments[2])
-            with self._pages[channel, offset].region.view(writable=True) as view:
-                view[at : at + len(data)] = data
-            return None
+            return put(sharer, self._pages[channel, offset], data, at)
         if op in ("publish", "close"):
             getattr(sharer, op)()
             return None

@@ -11,6 +11,7 @@ import numpy as np
 
 from backends.base import Backend, MappedPages, PageMapper, PageSharer, PeerMisbehaved, Refs, SharedPages
 from backends.conformance.far import FarRegion
+from backends.conformance.far_end import put
 from backends.conformance.waiting import Child, hear, no_descriptor_leaks, seeded
 from guiproto.limits import MAX_REFS, PAGE_SIZE
 
@@ -63,13 +64,12 @@ def paired(ends: PageEnds) -> Iterator[tuple[PageSharer, PageMapper]]:
         sharer.close()
 
 
-def write(pages: SharedPages, data: bytes, at: int = 0) -> None:
-    """As the guest's display server does."""
+def write(sharer: PageSharer, pages: SharedPages, data: bytes, at: int = 0) -> None:
+    """As the guest's display server does, and then its agent."""
     if isinstance(pages.region, FarRegion):
         pages.region.put(pages, at, data)
         return
-    with pages.region.view(writable=True) as view:
-        view[pages.offset + at : pages.offset + at + len(data)] = data
+    put(sharer, pages, data, at)
 
 
 def seen(mapped: MappedPages) -> bytes:
@@ -90,7 +90,7 @@ def check_contents(maker: PageMaker) -> None:
             pages = sharer.allocate(size)
             _check_shape(pages, size)
             data = choose.randbytes(size)
-            write(pages, data)
+            write(sharer, pages, data)
             sharer.publish()
             mapped = mapper.map(pages.refs)
             _check_mapping(mapped, pages)
@@ -98,7 +98,7 @@ def check_contents(maker: PageMaker) -> None:
         for pages, mapped, data in held:
             assert seen(mapped)[: len(data)] == data, f"the mapping of {len(data)} bytes shows other bytes"
             later = choose.randbytes(len(data))
-            write(pages, later)
+            write(sharer, pages, later)
             assert seen(mapped)[: len(data)] == later, "a write after mapping is not seen: the mapping is a copy"
         for pages, mapped, _ in held:
             mapped.release()
@@ -128,7 +128,7 @@ def check_parts(maker: PageMaker) -> None:
     with paired(maker()) as (sharer, mapper):
         pages = sharer.allocate(10 * PAGE_SIZE)
         for index in range(10):
-            write(pages, bytes([index]) * PAGE_SIZE, index * PAGE_SIZE)
+            write(sharer, pages, bytes([index]) * PAGE_SIZE, index * PAGE_SIZE)
         sharer.publish()
         whole = mapper.map(pages.refs)
         for first, end in ((0, 1), (9, 10), (3, 7), (0, 10)):
@@ -165,7 +165,7 @@ def check_reuse(maker: PageMaker) -> None:
         for index in range(300):
             pages = sharer.allocate(choose.randint(1, 4 << 20))
             mark = index.to_bytes(4, "little")
-            write(pages, mark, pages.length - 4)
+            write(sharer, pages, mark, pages.length - 4)
             sharer.publish()
             mapped = mapper.map(pages.refs)
             last = mapper.map(pages.refs[-1:].copy())
@@ -181,12 +181,12 @@ def check_sessions(maker: PageMaker) -> None:
     sharer = ends.sharer()
     sharer.publish()
     early = sharer.allocate(PAGE_SIZE)
-    write(early, b"early")
+    write(sharer, early, b"early")
     sharer.publish()
     for turn in range(10):
         mapper = ends.mapper()
         late = sharer.allocate(8 << 20)
-        write(late, b"late%d" % turn)
+        write(sharer, late, b"late%d" % turn)
         sharer.publish()
         sharer.publish()
         for pages, word in ((late, b"late%d" % turn), (early, b"early")):
@@ -206,7 +206,7 @@ def check_lifetime(maker: PageMaker) -> None:
         ends = maker()
         sharer, mapper = ends.sharer(), ends.mapper()
         pages = sharer.allocate(8 << 20)
-        write(pages, b"still here")
+        write(sharer, pages, b"still here")
         sharer.publish()
         mapped = mapper.map(pages.refs)
         sharer.close()
@@ -223,9 +223,9 @@ def check_separation(maker: PageMaker) -> None:
     """References of one domain never lead to memory of another."""
     with paired(maker()) as (sharer, mapper), paired(maker()) as (other_sharer, other_mapper):
         secret = sharer.allocate(64 * PAGE_SIZE)
-        write(secret, b"SECRET.." * (secret.length // 8))
+        write(sharer, secret, b"SECRET.." * (secret.length // 8))
         others = other_sharer.allocate(PAGE_SIZE)
-        write(others, b"public")
+        write(other_sharer, others, b"public")
         sharer.publish()
         other_sharer.publish()
         for refs in (secret.refs, secret.refs[:1].copy(), secret.refs[-1:].copy()):
@@ -243,7 +243,7 @@ def check_bad_references(maker: PageMaker) -> None:
     choose = np.random.default_rng(3)
     with paired(maker()) as (sharer, mapper):
         pages = sharer.allocate(4 * PAGE_SIZE)
-        write(pages, b"good")
+        write(sharer, pages, b"good")
         sharer.publish()
         last = int(pages.refs[-1])
         bad: list[Refs] = [
@@ -277,7 +277,7 @@ def check_scattered_pages(maker: PageMaker) -> None:
         buffers = [sharer.allocate(16 * PAGE_SIZE) for _ in range(2)]
         for number, pages in enumerate(buffers):
             for index in range(16):
-                write(pages, bytes([16 * number + index]) * PAGE_SIZE, index * PAGE_SIZE)
+                write(sharer, pages, bytes([16 * number + index]) * PAGE_SIZE, index * PAGE_SIZE)
         sharer.publish()
         order = [3, 4, 5, 31, 0, 0, 16, 17, 2, 1]
         refs = np.concatenate([pages.refs for pages in buffers])[order]
@@ -288,7 +288,7 @@ def check_scattered_pages(maker: PageMaker) -> None:
         assert mapped.view.readonly, "the view of scattered pages can be written"
         expected = b"".join(bytes([value]) * PAGE_SIZE for value in order)
         assert seen(mapped) == expected, "scattered pages are not in the order of their references"
-        write(buffers[1], b"new", 15 * PAGE_SIZE)
+        write(sharer, buffers[1], b"new", 15 * PAGE_SIZE)
         assert seen(mapped)[3 * PAGE_SIZE :][:3] == b"new", "a write after mapping is not seen: the mapping is a copy"
         sharer.close()
         mapper.close()
@@ -310,7 +310,7 @@ def check_two_processes(maker: PageMaker) -> None:
         sharer.publish()
         os.write(tell, pages.refs.tobytes())
         hear(go, 1, "the GUI domain's mapping")
-        write(pages, b"from afar", pages.length - 9)
+        write(sharer, pages, b"from afar", pages.length - 9)
         os.write(tell, b"!")
         hear(go, 1, "the end, which comes by force")
 

@@ -89,16 +89,16 @@ class _XenVchan(Vchan):
             count = int(self._library.libxenvchan_read(self._control, buffer, count))
             data = bytes(ffi().buffer(buffer, max(0, count)))
         elif gone:
-            self._state = VchanState.DISCONNECTED
-        self._look()
+            self._lost()
+        if self._state is VchanState.CONNECTED:  # when it is over, it stays readable until somebody has looked
+            self._look()
         return data
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
         if self._state is not VchanState.CONNECTED:
             return 0
         if self._is_open() != _OPEN:
-            self._state = VchanState.DISCONNECTED
-            self._look()
+            self._lost()
             return 0
         given = memoryview(data)
         count = min(len(given), self.buffer_space())
@@ -144,9 +144,17 @@ class _XenVchan(Vchan):
         if self._control is not None and self._event.poll(0):
             self._library.libxenvchan_wait(self._control)
 
+    def _lost(self) -> None:
+        """The peer is gone, and whoever polls shall hear of it until he has looked (`update`)."""
+        if self._state is VchanState.CONNECTED:
+            self._state = VchanState.DISCONNECTED
+            self._come_again(True)
+
     def _look(self) -> None:
-        """Be readable while bytes are left; and, once, when it is over, until somebody has looked."""
-        wanted = self.data_ready() > 0
+        """Be readable while bytes are left."""
+        self._come_again(self.data_ready() > 0)
+
+    def _come_again(self, wanted: bool) -> None:
         if wanted is not self._is_again:
             self._is_again = wanted
             if wanted:

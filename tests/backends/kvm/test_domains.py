@@ -32,7 +32,7 @@ class Libvirt:
         self.asked: list[str] = []
         self.bell = os.eventfd(0, os.EFD_CLOEXEC)
 
-    def __call__(self, _uri: str) -> "Libvirt":
+    def __call__(self, _uri: str, _prefix: object) -> "Libvirt":
         return self
 
     def fileno(self) -> int:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from backends.kvm.libvirtd import Hypervisor, checked_uri
+from backends.kvm.libvirtd import checked_uri
+from backends.machines.libvirtd import Hypervisor
 from guiproto.errors import MachineCannot
 
 

@@ -147,8 +147,8 @@ def no_room(_: object) -> memoryview:
 
 def test_pages_of_two_regions_in_a_row_are_one_view(sharer: LocalSharer, mapper: LocalMapper) -> None:
     first, second = allocated(sharer, REGION_BYTES), allocated(sharer, REGION_BYTES)
-    write(first, b"end", REGION_BYTES - PAGE_SIZE)
-    write(second, b"begin")
+    write(sharer, first, b"end", REGION_BYTES - PAGE_SIZE)
+    write(sharer, second, b"begin")
     mapped = mapper.map(np.concatenate([first.refs[-1:], second.refs[:1]]))
     assert mapped.region is None
     assert seen(mapped)[:3] + seen(mapped)[PAGE_SIZE : PAGE_SIZE + 5] == b"endbegin"

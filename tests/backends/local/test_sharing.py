@@ -218,7 +218,7 @@ def test_a_programs_memory_is_shared_without_a_copy(sharer: LocalSharer, socket_
     os.pwrite(fd, b"drawn", 2 * PAGE_SIZE)
     assert seen(mapped)[:5] == b"drawn"
     assert mapped.copies == 0
-    write(pages, b"here")
+    write(sharer, pages, b"here")
     assert os.pread(fd, 5, 2 * PAGE_SIZE) == b"heren"
     sharer.release(pages)
     os.close(fd)

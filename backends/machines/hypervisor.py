@@ -26,7 +26,7 @@ _WHY = {
     libvirt.VIR_DOMAIN_EVENT_STOPPED_DESTROYED: "it was destroyed",
     libvirt.VIR_DOMAIN_EVENT_STOPPED_CRASHED: "it crashed",
     libvirt.VIR_DOMAIN_EVENT_STOPPED_SAVED: "it was saved",
-    libvirt.VIR_DOMAIN_EVENT_STOPPED_FAILED: "QEMU failed",
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_FAILED: "its hypervisor failed",
 }
 
 
