@@ -1,6 +1,6 @@
 """The Xen backend: vchans of libxenvchan, pages by grants, domains by libvirt.
 
-It takes no settings: domains find each other by their ids, through xenstore.
+Vchans and pages take no settings: domains find each other by their ids, through xenstore.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from backends.base import Backend, DomainDriver, PageMapper, PageSharer, Vchan
+from backends.machines.places import data_dir
 from backends.xen import libxen
 from backends.xen.mapping import XenMapper
 from backends.xen.sharing import XenSharer
@@ -22,6 +23,10 @@ class XenBackend(Backend):
     """This domain of a Xen."""
 
     name = "xen"
+    makes_lasting = True
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
 
     def missing(self, *, domains: bool = False) -> Sequence[str]:
         found = [] if _DEVICE_DIRECTORY.is_dir() else ["This is no Xen domain: there is no /dev/xen."]
@@ -54,8 +59,13 @@ class XenBackend(Backend):
     def mapper(self, domid: int, peer: int) -> PageMapper:  # noqa: ARG002 - it is this domain
         return XenMapper(peer, frames=is_privileged())
 
-    def domains(self, state_dir: Path) -> DomainDriver:
-        return super().domains(state_dir)
+    def domains(self, state_dir: Path) -> DomainDriver:  # noqa: ARG002 - libvirt keeps everything
+        from backends.xen.domains import XenDomains
+
+        return XenDomains(self._environ)
+
+    def keeps(self, name: str) -> bool:
+        return (data_dir() / "vms" / name / "disk.img").exists()
 
 
 def is_privileged() -> bool:
@@ -66,6 +76,6 @@ def is_privileged() -> bool:
         return False
 
 
-def factory(environ: Mapping[str, str]) -> Backend:  # noqa: ARG001 - there is nothing to set
+def factory(environ: Mapping[str, str]) -> Backend:
     """The entry point `xen`."""
-    return XenBackend()
+    return XenBackend(environ)

@@ -46,7 +46,9 @@ xs_handle *xs_open(unsigned long flags);
 void xs_close(xs_handle *h);
 void *xs_read(xs_handle *h, uint32_t transaction, const char *path, unsigned *len);
 bool xs_write(xs_handle *h, uint32_t transaction, const char *path, const void *data, unsigned len);
-bool xs_rm(xs_handle *h, uint32_t transaction, const char *path);
+struct xs_permissions { unsigned id; int perms; };
+bool xs_set_permissions(xs_handle *h, uint32_t transaction, const char *path, struct xs_permissions *perms,
+                        unsigned count);
 bool xs_watch(xs_handle *h, const char *path, const char *token);
 int xs_fileno(xs_handle *h);
 char **xs_check_watch(xs_handle *h);

@@ -6,6 +6,7 @@ from typing import Final
 from backends.xen.libxen import ffi, libc, library, trouble
 from guiproto.errors import MachineCannot
 
+_READ: Final = 1
 _RELEASE: Final = "@releaseDomain"
 """xenstored touches it when a domain has gone; only a privileged domain may watch it."""
 
@@ -47,6 +48,12 @@ class Store:
         data = value.encode()
         if not self._library.xs_write(self._handle, 0, path.encode(), data, len(data)):
             raise MachineCannot(f"cannot write {path} in xenstore: {trouble()}")
+
+    def permit(self, path: str, domid: int) -> None:
+        """Let another domain read a value of ours. Raises MachineCannot."""
+        rights = ffi().new("struct xs_permissions[]", [(self.own_domid(), 0), (domid, _READ)])
+        if not self._library.xs_set_permissions(self._handle, 0, path.encode(), rights, 2):
+            raise MachineCannot(f"cannot let domain {domid} read {path} in xenstore: {trouble()}")
 
     def watch(self, path: str) -> None:
         """Have `fileno` poll readable when `path` changes; once at once. Raises MachineCannot."""

@@ -20,6 +20,7 @@ from backends.xen.store import Store, vchan_path
 from guiproto.errors import MachineCannot
 
 _CLOSED, _OPEN, _UNMET = 0, 1, 2
+_TOLD: Final = ("ring-ref", "event-channel")
 RING_BYTES: Final = 64 * 1024
 
 
@@ -170,6 +171,8 @@ class XenServer(_XenVchan):
     def __init__(self, peer: int, port: int) -> None:
         """Can be connected to when it returns. Raises MachineCannot."""
         super().__init__(peer)
+        self._place = ""
+        self._own: list[str | None] = []
         try:
             path = vchan_path(peer, port)
             control = self._library.libxenvchan_server_init(ffi().NULL, peer, path.encode(), RING_BYTES, RING_BYTES)
@@ -179,6 +182,8 @@ class XenServer(_XenVchan):
                     "may this process use /dev/xen/gntalloc, /dev/xen/evtchn and xenstore?",
                 )
             self._hold(control)
+            self._place = path
+            self._own = self._told()
             self._store.watch_domains()
             self._epoll.register(self._store.fileno(), select.EPOLLIN)
         except BaseException:
@@ -187,6 +192,19 @@ class XenServer(_XenVchan):
 
     def _meet(self) -> bool:
         return self._is_open() == _OPEN
+
+    def _drop(self) -> None:
+        # libxenvchan removes what xenstore tells of this place, even if that is about the next server by now.
+        told = self._told()
+        super()._drop()
+        if told != self._own and None not in told:
+            with contextlib.suppress(MachineCannot):
+                for name, value in zip(_TOLD, told, strict=True):
+                    self._store.write(f"{self._place}/{name}", str(value))
+                    self._store.permit(f"{self._place}/{name}", self._peer)
+
+    def _told(self) -> list[str | None]:
+        return [self._store.read(f"{self._place}/{name}") for name in _TOLD]
 
 
 class XenClient(_XenVchan):

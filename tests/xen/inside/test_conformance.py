@@ -1,0 +1,42 @@
+"""Vchans and pages between dom0 and real domUs, PV and PVH."""
+
+import itertools
+from functools import partial
+
+import pytest
+
+from backends.conformance import PageEnds, VchanEnds, check_pages, check_scattered_pages, check_vchan, waiting
+from backends.xen import factory
+from tests.xen.inside.conftest import Guests
+
+PORTS = itertools.count(7000)
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "DEADLINE", 120.0)
+    monkeypatch.setattr(waiting, "PROMPT", 5.0)
+
+
+@pytest.mark.parametrize("name", Guests.kinds)
+def test_vchan(guests: Guests, name: str) -> None:
+    here, domid = factory({}), guests.domid(name)
+
+    def make() -> VchanEnds:
+        port = next(PORTS)
+        return VchanEnds(far.server(domid, 0, port), partial(here.client, 0, domid, port))
+
+    with guests.far(name) as far:
+        check_vchan(make)
+
+
+def test_pages(guests: Guests) -> None:
+    """Pairs of domains are dom0 and the two guests in turn."""
+    here = factory({})
+    with guests.far("one") as one, guests.far("two") as two:
+        pairs = itertools.cycle(
+            PageEnds(far.sharer(domid, 0), partial(here.mapper, 0, domid))
+            for domid, far in ((guests.domid("one"), one), (guests.domid("two"), two))
+        )
+        check_pages(lambda: next(pairs))
+        check_scattered_pages(lambda: next(pairs))

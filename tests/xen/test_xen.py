@@ -1,0 +1,52 @@
+"""A real Xen with a real dom0 and domUs, emulated: the tests in `inside` pass there."""
+
+import shutil
+import tempfile
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backends.machines.places import which
+from tests.xen.guests import disks
+from tests.xen.image import Dom0
+from tests.xen.machine import run
+
+PROGRAMS = ("qemu-system-x86_64", "mmdebstrap", "mke2fs")
+MISSING = [program for program in PROGRAMS if which(program) is None]
+SECONDS = 900.0
+
+pytestmark = [
+    pytest.mark.skipif(bool(MISSING), reason=f"no Xen here, for want of {', '.join(MISSING)}: make setup-kvm"),
+    pytest.mark.timeout(1800),
+]
+
+
+@pytest.fixture(scope="module")
+def results() -> Iterator[Path]:
+    """What dom0 wrote. It is left when it says that something failed."""
+    directory = Path(tempfile.mkdtemp(prefix="xen-"))
+    run(Dom0(print), directory, disks(directory, print), SECONDS)
+    yield directory
+    status = directory / "status"
+    if status.exists() and status.read_text().strip().endswith(" 0"):
+        shutil.rmtree(directory)
+
+
+def test_everything_inside_passes(results: Path) -> None:
+    junit = results / "junit.xml"
+    assert junit.exists(), f"dom0 did not come that far: {results}/console.log"
+    cases = list(ET.parse(junit).iter("testcase"))  # noqa: S314 - our own
+    assert len(cases) >= 8, "tests are missing"
+    for case in cases:
+        print(f"{case.get('classname')}.{case.get('name')}: {float(case.get('time', 0)):.1f} s")
+    failed = [
+        f"{case.get('name')}: {part.get('message')}\n{part.text}"
+        for case in cases
+        for part in case
+        if part.tag in ("failure", "error")
+    ]
+    skipped = [str(case.get("name")) for case in cases for part in case if part.tag == "skipped"]
+    assert not failed, "\n\n".join(failed) + f"\nall logs are in {results}"
+    assert not skipped
