@@ -16,20 +16,22 @@ TEST_PACKAGES := openbox slirp4netns xdotool x11-utils x11-xserver-utils
 # What AppVMs that are virtual machines need, and what Python's libvirt module is built with.
 KVM_PACKAGES := qemu-system-x86 qemu-utils libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients mmdebstrap \
   e2fsprogs uidmap gcc libc6-dev libvirt-dev pkg-config python3-dev
+XEN_PACKAGES := libxengnttab1 libxenforeignmemory1 libxenstore4 libxenmisc4.17 libvirt-daemon \
+  libvirt-daemon-driver-xen libvirt-clients mmdebstrap uidmap gcc libc6-dev libvirt-dev pkg-config python3-dev
 KVM_STAMP := $(VENV)/.installed-kvm
 BACKEND ?= local
 # What the benchmark compares us with.
 BENCH_PACKAGES := xpra python3-pil python3-gi-cairo tigervnc-standalone-server tigervnc-viewer xserver-xephyr
 
-.PHONY: help demo test bench check setup setup-test setup-kvm clean
+.PHONY: help demo test test-xen bench check setup setup-test setup-kvm setup-xen clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    two AppVMs with applications, on \$$DISPLAY or on a display of their own; writes $(SCREENSHOT)"
-	@echo "make test    all tests"
+	@echo "make test    all tests; make test-xen: those on an emulated Xen alone"
 	@echo "make bench   all benchmarks, with what one could use instead; writes bench/RESULTS.md (QUICK=1: shorter)"
 	@echo "make check   lint, types, import contracts"
-	@echo "make setup   only install what is needed; make setup-kvm: also for AppVMs that are virtual machines"
+	@echo "make setup   only install what is needed; make setup-kvm, setup-xen: also for AppVMs that are machines"
 	@echo "make clean   remove what these targets made"
 
 demo: setup $(if $(filter-out local,$(BACKEND)),setup-$(BACKEND))
@@ -39,6 +41,9 @@ demo: setup $(if $(filter-out local,$(BACKEND)),setup-$(BACKEND))
 test: setup-test
 	@$(MAKE) --no-print-directory setup-kvm || echo "==> tests with virtual machines will be skipped, see above"
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-xen: setup-test setup-kvm
+	@$(BIN)/python -m pytest tests/xen -s $(ARGS)
 
 bench: setup
 	@sh scripts/install-packages $(BENCH_PACKAGES) || echo "==> peers that are missing will have no figures"
@@ -58,6 +63,10 @@ setup-test: setup
 
 setup-kvm: $(KVM_STAMP)
 	@sh scripts/install-packages $(KVM_PACKAGES)
+
+setup-xen: setup
+	@sh scripts/install-packages $(XEN_PACKAGES)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,xen]'
 
 $(KVM_STAMP): $(STAMP)
 	@sh scripts/install-packages $(KVM_PACKAGES)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from backends.base import PageSharer, SharedPages, Vchan, VchanState, as_refs
-from backends.conformance.waiting import DEADLINE
+from backends.conformance import waiting
 from shm.region import Region
 
 _START_SECONDS = 120.0
@@ -181,7 +181,7 @@ def far_domain(command: Sequence[str]) -> Iterator[FarDomain]:
             stdin=subprocess.DEVNULL,
         )
         try:
-            end = time.monotonic() + DEADLINE
+            end = time.monotonic() + waiting.DEADLINE
             while not path.exists() and time.monotonic() < end:
                 time.sleep(0.01)
             first = _Channel(path)

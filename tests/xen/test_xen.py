@@ -1,6 +1,7 @@
 """A real Xen with a real dom0 and domUs, emulated: the tests in `inside` pass there."""
 
 import shutil
+import sys
 import tempfile
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
@@ -40,7 +41,7 @@ def test_everything_inside_passes(results: Path) -> None:
     cases = list(ET.parse(junit).iter("testcase"))  # noqa: S314 - our own
     assert len(cases) >= 8, "tests are missing"
     for case in cases:
-        print(f"{case.get('classname')}.{case.get('name')}: {float(case.get('time', 0)):.1f} s")
+        sys.stdout.write(f"{case.get('classname')}.{case.get('name')}: {float(case.get('time', 0)):.1f} s\n")
     failed = [
         f"{case.get('name')}: {part.get('message')}\n{part.text}"
         for case in cases

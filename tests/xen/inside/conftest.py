@@ -1,4 +1,4 @@
-"""Two AppVMs of this Xen, one of each kind, started through libvirt: everything below runs in dom0."""
+"""Two AppVMs of this Xen, started through libvirt: everything below runs in dom0."""
 
 import contextlib
 import os
@@ -27,11 +27,11 @@ INIT = (
     "mount -t tmpfs s /dev/shm; mount -t tmpfs r /run; mount -t tmpfs -o mode=1777 t /tmp; "
     "mount -o ro /dev/xvdb /opt/odyssey-gui; PYTHONPATH=/opt/odyssey-gui exec python3 -s -m backends.machines.guest"
 )
-BOOT_SECONDS = 180.0
+BOOT_SECONDS = 240.0
 
 
 class Guests:
-    """The AppVMs, by name and kind: one is PV, two is PVH."""
+    """The AppVMs: kind, label, disk and agent's disk by name."""
 
     kinds: ClassVar = {"one": ("pv", "blue", "/dev/vdb", "/dev/vdc"), "two": ("pv", "red", "/dev/vdd", "/dev/vde")}
 

@@ -125,13 +125,13 @@ def test_pixels_are_those_of_the_domus_own_window(desk: Desk) -> None:
 def test_an_agent_that_is_killed_comes_back(desk: Desk) -> None:
     window = desk.window("one", "one-42")
     desk.screen.focus(window["local_id"])
-    before = desk.screen.display.screen().root.query_tree().children
+    before = desk.screen.root.query_tree().children
     desk.type("pkill guiagent\n")
-    wait_for(
-        "new windows",
-        lambda: desk.screen.root.query_tree().children != before and desk.state("one") == "connected",
-        PATIENCE,
-    )
+
+    def come_back() -> bool:
+        return desk.screen.root.query_tree().children != before and desk.state("one") == "connected"
+
+    wait_for("new windows", come_back, PATIENCE)
     desk.window("one", "sum ")
 
 
