@@ -43,7 +43,7 @@ test: setup-test
 	@$(BIN)/python -m pytest $(ARGS)
 
 test-xen: setup-test setup-kvm
-	@$(BIN)/python -m pytest tests/xen -s $(ARGS)
+	@XEN_TESTS=1 $(BIN)/python -m pytest tests/xen -s $(ARGS)
 
 bench: setup
 	@sh scripts/install-packages $(BENCH_PACKAGES) || echo "==> peers that are missing will have no figures"

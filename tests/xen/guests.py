@@ -15,7 +15,7 @@ _PROJECT: Final = Path(__file__).resolve().parents[2]
 _COMMAND: Final = """
 PYTHONPATH=/opt/odyssey-gui python3 -m backends.conformance.bridge server xen 0 0 7999 \
   python3 -m backends.conformance.far_end xen &
-xterm -T shell -geometry 60x10+100+100 -e sh &
+xterm -T shell -geometry 60x10+100+$TOP -e sh &
 python3 -c "$DRAW" &
 exec sleep infinity
 """
@@ -32,14 +32,15 @@ def window(x, y, width, height, title):
     while d.next_event().type != X.Expose:
         pass
     return made
-noise = window(600, 100, 200, 150, "noise")
+top = int(os.environ["TOP"])
+noise = window(600, top, 200, 150, "noise")
 gc = noise.create_gc()
 data = bytearray(os.urandom(200 * 150 * 4))
 data[3::4] = bytes(200 * 150)
 for row in range(150):
     noise.put_image(gc, 0, row, 200, 1, X.ZPixmap, screen.root_depth, 0, bytes(data[800 * row:800 * row + 800]))
 noise.set_wm_name("sum " + hashlib.sha256(data).hexdigest())
-busy = window(600, 300, 300, 200, "busy")
+busy = window(600, top + 180, 300, 200, "busy")
 for color in itertools.count():
     gc.change(foreground=color * 0x10305 & 0xffffff)
     busy.fill_rectangle(gc, 0, 0, 300, 200)
@@ -56,10 +57,10 @@ def disks(results: Path, tell: Tell) -> list[Path]:
     shutil.copy(made.kernel, boot / "vmlinuz")
     shutil.copy(made.initrd, boot / "initrd.img")
     found = []
-    for name in ("one", "two"):
+    for name, top in (("one", 60), ("two", 540)):
         config = {
-            "name": name, "domid": 0, "gui_domid": 0, "screen": [1024, 768], "backend": "xen",
-            "guest": "backends.xen.guest", "command": ["env", f"DRAW={_DRAW}", "sh", "-c", _COMMAND],
+            "name": name, "domid": 0, "gui_domid": 0, "screen": [1280, 1000], "backend": "xen",
+            "guest": "backends.xen.guest", "command": ["env", f"DRAW={_DRAW}", f"TOP={top}", "sh", "-c", _COMMAND],
         }  # fmt: skip
         agent = results / f"agent-{name}.img"
         agent_disk(agent, _PROJECT, json.dumps(config))

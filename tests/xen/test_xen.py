@@ -1,5 +1,6 @@
 """A real Xen with a real dom0 and domUs, emulated: the tests in `inside` pass there."""
 
+import os
 import shutil
 import sys
 import tempfile
@@ -19,6 +20,7 @@ MISSING = [program for program in PROGRAMS if which(program) is None]
 SECONDS = 900.0
 
 pytestmark = [
+    pytest.mark.skipif("XEN_TESTS" not in os.environ, reason="takes ten minutes and two images: make test-xen"),
     pytest.mark.skipif(bool(MISSING), reason=f"no Xen here, for want of {', '.join(MISSING)}: make setup-kvm"),
     pytest.mark.timeout(1800),
 ]
