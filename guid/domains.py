@@ -4,6 +4,7 @@ AppVMs that `guid run` starts end with their supervisor's wish. Those that stay,
 run, whoever starts them, from the moment on that somebody asked for one of them.
 """
 
+import contextlib
 import dataclasses
 import logging
 from collections.abc import Callable
@@ -136,6 +137,9 @@ class Domains:
                     self._workers.forget(vm, "ended", domain.reason or "the VM ended", domain.exit_status)
             elif domain.reason and vm.state != "stopping":
                 vm.say(domain.reason)
+                # A hypervisor may have given it another id, and its memory may be elsewhere.
+                with contextlib.suppress(MachineCannot):
+                    vm.spec = self._with_runtime(dataclasses.replace(vm.spec, domid=domain.domid))
                 self._workers.serve_anew(vm)
 
     def _reconnect(self, backend: str, delay: float) -> None:

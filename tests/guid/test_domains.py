@@ -163,6 +163,12 @@ def test_a_reboot_begins_anew_and_a_stop_ends(house: House) -> None:
     assert house.hear(replace(WORK, reason="it crashed")) == ["forget work: ended, it crashed, None"]
 
 
+def test_a_rebooted_vm_is_looked_for_under_its_new_id(house: House) -> None:
+    house.domains.resume(replace(VIEW, name="work"))
+    house.hear(replace(running(WORK, "it was rebooted"), domid=77))
+    assert house.vms["work"].spec.domid == 77
+
+
 def test_a_stop_that_was_asked_for_keeps_the_reason_of_whoever_asked(house: House) -> None:
     house.domains.resume(replace(VIEW, name="work"))
     house.vms["work"].state, house.vms["work"].reason = "stopping", "stopped on request"
