@@ -22,8 +22,9 @@ class Switchboard:
         assert self._far.stdout is not None
         self._to, self._from = self._far.stdin.fileno(), self._far.stdout.fileno()
         self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(path)
+        self._listener.bind(f"{path}.new")
         self._listener.listen(64)
+        os.rename(f"{path}.new", path)  # whoever sees it can connect
         self._poll = select.poll()
         for fd in (self._listener.fileno(), self._from):
             self._poll.register(fd, select.POLLIN)
