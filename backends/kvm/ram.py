@@ -13,8 +13,7 @@ from typing import Final
 from backends.base import PeerMisbehaved
 from guiproto.limits import PAGE_SIZE
 
-_NAME: Final = "/memfd:"
-_OBJECT: Final = "ram"
+_NAME: Final = "/memfd:memory-backend-memfd"
 _FOUR_GIB: Final = 1 << 32
 _HOLE_OF_SMALL: Final = 0xB0000000
 _HOLE_OF_LARGE: Final = 0x80000000
@@ -28,7 +27,7 @@ def ram_of(pid: int) -> Path | None:
         for entry in sorted(Path(f"/proc/{pid}/fd").iterdir(), key=lambda entry: int(entry.name)):
             with contextlib.suppress(OSError):
                 target = os.readlink(entry)
-                if target.startswith(_NAME) and _OBJECT in target:
+                if target.startswith(_NAME):
                     return entry
     return None
 

@@ -63,7 +63,7 @@ def test_frames_that_are_no_memory(first: int, count: int, size: int) -> None:
 
 def test_the_memory_of_another_process_is_found() -> None:
     script = (
-        "import os\nfd = os.memfd_create('memory-backend-ram')\nos.ftruncate(fd, 8192)\n"
+        "import os\nfd = os.memfd_create('memory-backend-memfd')\nos.ftruncate(fd, 8192)\n"
         "os.pwrite(fd, b'guest', 4096)\nprint(flush=True)\ninput()\n"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
