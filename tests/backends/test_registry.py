@@ -11,7 +11,7 @@ from backends.local import LocalBackend
 
 def test_the_built_in_backend_is_known_without_an_installation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "entry_points", lambda group: [])  # noqa: ARG005 - as the real one is called
-    assert registry.names() == ["kvm", "local"]
+    assert registry.names() == ["kvm", "local", "xen"]
     assert isinstance(registry.load("local", {}), LocalBackend)
 
 
@@ -21,7 +21,7 @@ def test_installed_entry_points_are_known(tmp_path: Path, monkeypatch: pytest.Mo
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: hyper\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(f"[{registry.GROUP}]\nhyper = backends.local:factory\n")
     monkeypatch.syspath_prepend(tmp_path)
-    assert registry.names() == ["hyper", "kvm", "local"]
+    assert registry.names() == ["hyper", "kvm", "local", "xen"]
     assert isinstance(registry.load("hyper", {}), LocalBackend)
 
 
