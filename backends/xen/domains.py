@@ -13,7 +13,7 @@ from backends.machines.libvirtd import Hypervisor
 from backends.xen.definition import TYPES, AppVm, definition
 from guiproto.errors import MachineCannot
 
-_GUEST: Final = Guest(
+GUEST: Final = Guest(
     packages=("python3-cffi", "libxengnttab1", "libxenforeignmemory1", "libxenstore4", "libxenmisc4.17"),
     modules=("xen-blkfront",),
 )
@@ -46,7 +46,7 @@ class XenDomains(MachineDomains[AppVm]):
             raise MachineCannot("Xen chooses domain ids itself", "leave out --domid")
         if spec.network:
             raise MachineCannot("AppVMs on Xen have no network yet", "leave out --network")
-        made = image(_GUEST, spec.packages, tell)
+        made = image(GUEST, spec.packages, tell)
         disk = place / "disk.img"
         _copy_sparsely(made.disk, disk)
         config = {

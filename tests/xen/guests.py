@@ -8,7 +8,7 @@ from typing import Final
 from backends.machines.debian import Tell
 from backends.machines.disks import agent_disk
 from backends.machines.image import image
-from backends.xen.domains import _GUEST
+from backends.xen.domains import GUEST
 
 _PROJECT: Final = Path(__file__).resolve().parents[2]
 # Besides what is looked at, an end of vchans and pages for the checks.
@@ -51,7 +51,7 @@ for color in itertools.count():
 
 def disks(results: Path, tell: Tell) -> list[Path]:
     """Disk and agent's disk of each guest, in dom0's order; kernel and initrd are put into `results`/boot."""
-    made = image(_GUEST, (), tell)
+    made = image(GUEST, (), tell)
     boot = results / "boot"
     boot.mkdir(exist_ok=True)
     shutil.copy(made.kernel, boot / "vmlinuz")
