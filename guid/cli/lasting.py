@@ -33,17 +33,20 @@ def default_backend() -> str:
     could = backends()
     if not could:
         raise MachineCannot("no backend here makes AppVMs that stay", "see `guid doctor`")
-    return next((name for name in could if not registry.load(name, os.environ).missing(domains=True)), could[0])
+    return could[0]
 
 
 def backends() -> list[str]:
-    """The backends that make AppVMs that stay, or would if they had all they need."""
-    found = []
+    """The backends that make AppVMs that stay: those that can here; if none can, those that could."""
+    could, can = [], []
     for name in registry.names():
         with contextlib.suppress(MachineCannot):  # it cannot even be loaded
-            if registry.load(name, os.environ).makes_lasting:
-                found.append(name)
-    return found
+            backend = registry.load(name, os.environ)
+            if backend.makes_lasting:
+                could.append(name)
+                if not backend.missing(domains=True):
+                    can.append(name)
+    return can or could
 
 
 def need_backend_of(name: str) -> str:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from backends import registry
+from guid.cli import lasting
 from guid.cli.main import main, parser
 
 COMMANDS = ("run", "attach", "ps", "windows", "stop", "demo")
@@ -81,3 +83,25 @@ def test_a_runtime_directory_of_somebody_else_is_refused(
     monkeypatch.setenv("GUID_RUNTIME_DIR", str(shared))
     assert main(["ps"]) == 1
     assert "not a private directory" in capsys.readouterr().err
+
+
+def test_backends_that_cannot_work_here_are_not_asked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Nothing:
+        makes_lasting = True
+
+        def __init__(self, problems: list[str]) -> None:
+            self.problems = problems
+
+        def missing(self, *, domains: bool) -> list[str]:
+            return self.problems if domains else []
+
+    found = {"able": Nothing([]), "unable": Nothing(["It has no processor."])}
+    monkeypatch.setattr(registry, "names", lambda: sorted(found))
+    monkeypatch.setattr(registry, "load", lambda name, _environ: found[name])
+    assert lasting.backends() == ["able"]
+    assert lasting.default_backend() == "able"
+    del found["able"]
+    assert lasting.backends() == ["unable"], "so that its problems are told"
+    assert capsys.readouterr().err == ""
