@@ -132,11 +132,11 @@ class PageSharer(ABC):
         raise MachineCannot(f"{type(self).__name__} cannot share memory that it did not allocate")
 
     def written(  # noqa: B027 - optional: most share what the display server draws into
-        self, pages: SharedPages, stride: int, rects: Sequence[tuple[int, int, int, int]]
+        self, pages: SharedPages, width: int, rects: Sequence[tuple[int, int, int, int]]
     ) -> None:
         """The display server has drawn into these pages; the peer must see it when this returns.
 
-        `stride`: bytes of a row. `rects`: x and width in bytes, y and height in rows, inside the pages.
+        `width`: of a row. `rects`: x, y, width and height, inside the pages. All in pixels of 4 bytes.
         """
 
     def publish(self) -> None:  # noqa: B027 - optional: most backends need no step before references are valid

@@ -19,6 +19,7 @@ from typing import Any
 
 from backends import registry
 from backends.base import Backend, PageSharer, SharedPages, Vchan
+from guiproto.limits import BYTES_PER_PIXEL
 
 _READ_BYTES = 1 << 20
 
@@ -27,7 +28,8 @@ def put(sharer: PageSharer, pages: SharedPages, data: bytes, at: int) -> None:
     """Write `data` into the pages, `at` bytes from their beginning, as the display server and its agent would."""
     with pages.region.view(writable=True) as view:
         view[pages.offset + at : pages.offset + at + len(data)] = data
-    sharer.written(pages, pages.length, [(at, 0, len(data), 1)])
+    first, end = at // BYTES_PER_PIXEL, -(-(at + len(data)) // BYTES_PER_PIXEL)
+    sharer.written(pages, pages.length // BYTES_PER_PIXEL, [(first, 0, end - first, 1)])
 
 
 class _Ends:

@@ -11,10 +11,9 @@ from xml.sax.saxutils import escape
 
 from backends.kvm.layout import DOORBELL, ORDERS, PIPE, Slots
 from backends.machines.debian import Image
+from backends.machines.domains import NAMESPACE
 from guiproto.errors import MachineCannot
 
-NAMESPACE: Final = "urn:odyssey-gui:vm"
-"""Of the element in a domain's <metadata> that makes it an AppVM."""
 _TEMPLATE: Final = Path(__file__).with_name("domain.xml")
 _SHM: Final = Path("/dev/shm")  # noqa: S108 - where libvirt puts the memory of <shmem>
 _KVM_CPU: Final = "<cpu mode='host-passthrough'/>"

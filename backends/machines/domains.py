@@ -21,6 +21,8 @@ from backends.machines.libvirtd import Hypervisor
 from backends.machines.places import data_dir
 from guiproto.errors import MachineCannot
 
+NAMESPACE: Final = "urn:odyssey-gui:vm"
+"""Of the element in a domain's <metadata> that makes it an AppVM."""
 PROJECT: Final = Path(__file__).resolve().parents[2]
 
 

@@ -9,9 +9,8 @@ from xml.sax.saxutils import escape
 
 from backends.base import AppVmSpec
 from backends.machines.debian import Image
+from backends.machines.domains import NAMESPACE
 
-NAMESPACE: Final = "urn:odyssey-gui:vm"
-"""Of the element in a domain's <metadata> that makes it an AppVM."""
 TYPES: Final = ("pv", "pvh")
 
 

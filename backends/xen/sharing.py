@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from backends.base import MachineCannot, PageSharer, Refs, SharedPages
 from backends.xen.libxen import ffi, library, trouble
-from guiproto.limits import PAGE_SIZE
+from guiproto.limits import BYTES_PER_PIXEL, PAGE_SIZE
 from shm.allocator import Allocator, Buffer
 from shm.region import Region
 
@@ -29,7 +29,7 @@ class _Grant:
     def __init__(self, handle: Any, address: Any, refs: Refs) -> None:
         self.address = address
         self.refs = refs
-        self.bytes: NDArray[np.uint8] = np.frombuffer(ffi().buffer(address, len(refs) * PAGE_SIZE), np.uint8)
+        self.pixels: NDArray[np.uint32] = np.frombuffer(ffi().buffer(address, len(refs) * PAGE_SIZE), np.uint32)
         self._handle = handle
 
     def give_back(self) -> None:
@@ -47,7 +47,7 @@ class XenSharer(PageSharer):
         if self._handle == ffi().NULL:
             raise MachineCannot(f"cannot grant pages: {trouble()}", "is /dev/xen/gntalloc there, and ours?")
         self._allocator = Allocator(lambda size: Region.create(size, "window-buffers"))
-        self._views: dict[Region, NDArray[np.uint8]] = {}
+        self._views: dict[Region, NDArray[np.uint32]] = {}
         self._grants: dict[tuple[Region, int], _Grant] = {}
         self._idle: list[_Grant] = []
         self._idle_pages = 0
@@ -70,17 +70,18 @@ class XenSharer(PageSharer):
         while self._idle_pages > _KEEP_PAGES:
             self._forget_idle(0)
 
-    def written(self, pages: SharedPages, stride: int, rects: Sequence[tuple[int, int, int, int]]) -> None:
+    def written(self, pages: SharedPages, width: int, rects: Sequence[tuple[int, int, int, int]]) -> None:
         grant = self._grants[pages.region, pages.offset]
         view = self._views.get(pages.region)
         if view is None:
-            view = self._views[pages.region] = np.frombuffer(pages.region.view(), np.uint8)
+            view = self._views[pages.region] = np.frombuffer(pages.region.view(), np.uint32)
             pages.region.on_close(self._forget_view)
-        rows = pages.length // stride
-        source = view[pages.offset : pages.offset + rows * stride].reshape(rows, stride)
-        target = grant.bytes[: rows * stride].reshape(rows, stride)
-        for x, y, width, height in rects:
-            target[y : y + height, x : x + width] = source[y : y + height, x : x + width]
+        rows = pages.length // BYTES_PER_PIXEL // width
+        start = pages.offset // BYTES_PER_PIXEL
+        source = view[start : start + rows * width].reshape(rows, width)
+        target = grant.pixels[: rows * width].reshape(rows, width)
+        for x, y, columns, lines in rects:
+            target[y : y + lines, x : x + columns] = source[y : y + lines, x : x + columns]
 
     def close(self) -> None:
         if self._handle is None:

@@ -241,11 +241,7 @@ class Capture:
         for surface, buffer, rects in frames:
             if surface.buffer is buffer:
                 surface.announced = True
-                self._sharer.written(
-                    buffer.pages,
-                    buffer.width * BYTES_PER_PIXEL,
-                    [(x * BYTES_PER_PIXEL, y, w * BYTES_PER_PIXEL, h) for x, y, w, h in rects],
-                )
+                self._sharer.written(buffer.pages, buffer.width, rects)
                 self._emit(FrameReady(surface.window, buffer, rects))
 
     # --- resources ---

@@ -8,14 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.kvm.definition import NAMESPACE, AppVm, Wish, definition, region_name
+from backends.kvm.definition import AppVm, Wish, definition, region_name
 from backends.kvm.layout import Slots
 from backends.machines.debian import Image
+from backends.machines.domains import NAMESPACE
 
 WISH = Wish(
     "work", 3, 2, "blue", Slots([(6000, 2), (111, 0)]), 640, 128, network=False, kvm=False, emulator="/usr/bin/qemu",
-    image=Image.at(Path("/images/x")), disk=Path("/vms/work/disk.qcow2"), agent_disk=Path("/vms/work/agent.img"),
-    console=Path("/vms/work/console.log"), private=False,
+    image=Image.at(Path("/images/x")), disk=Path("/vms/mail/disk.qcow2"), agent_disk=Path("/vms/mail/agent.img"),
+    console=Path("/vms/mail/console.log"), private=False,
 )  # fmt: skip
 WORDS = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs"), exclude_characters="\ufffe\uffff"))
 

@@ -7,8 +7,9 @@ import pytest
 
 from backends.base import AppVmSpec, MachineCannot
 from backends.machines.debian import Image
+from backends.machines.domains import NAMESPACE
 from backends.xen import factory
-from backends.xen.definition import NAMESPACE, TYPES, AppVm, definition
+from backends.xen.definition import TYPES, AppVm, definition
 from backends.xen.domains import XenDomains
 
 SPEC = AppVmSpec("work", 'it\'s "blue" <&>', gui_domid=5, memory_mib=512, videoram_mib=256, private=True)
@@ -17,14 +18,14 @@ IMAGE = Image.at(Path("/images/x & y"))
 
 @pytest.mark.parametrize("kind", TYPES)
 def test_it_is_read_back(kind: str) -> None:
-    xml = definition(SPEC, kind, IMAGE, "/vms/it's/disk.img", "/vms/work/agent.img")
+    xml = definition(SPEC, kind, IMAGE, "/vms/it's/disk.img", "/vms/mail/agent.img")
     assert AppVm.read(xml) == AppVm("work", 0, 5, SPEC.label, private=True)
     root = ET.fromstring(xml)  # noqa: S314 - our own
     assert root.findtext("os/kernel") == str(IMAGE.kernel)
     disks = [(disk.find("source"), disk.find("readonly")) for disk in root.iterfind("devices/disk")]
     assert [source.get("file") for source, _ in disks if source is not None] == [
         "/vms/it's/disk.img",
-        "/vms/work/agent.img",
+        "/vms/mail/agent.img",
     ]
     assert [readonly is not None for _, readonly in disks] == [False, True]
     machine = root.find("os/type")
