@@ -1,202 +1,143 @@
-"""The agent's shell: one thread that sleeps until the vchan, the source or a signal has something, then does it all.
+"""The agent's shell: one thread that sleeps until a vchan, the source or a signal has something, then does it all.
 
-The vchan's daemon may come and go; each time a new server end is opened at once and the next daemon is told everything.
-A daemon that breaks the protocol is logged, cut off and, after a pause that grows, listened for again. Nothing is taken
-from the tracker while earlier bytes wait for room in the vchan, and the source is held meanwhile.
+The windows belong to one GUI domain at a time. While they move to another there are two links: the second one is told
+everything beforehand, so that its daemon has painted all windows before the first one's line is cut.
 """
 
 import logging
-import select
-import time
 from collections.abc import Callable
-from struct import Struct
 from typing import Final
 
-from backends.base import Vchan, VchanState
+from guiagent.core.source_events import FrameReady
 from guiagent.core.tracker import Tracker
+from guiagent.link import Link, Meeting
 from guiagent.sources.base import Source
-from guiproto.connection import AgentConnection, DaemonHello
-from guiproto.errors import MachineCannot, PeerMisbehaved
-from guiproto.messages import MessageType, ShmImage, WindowDump
+from guiagent.wakers import Wakers
+from guiproto.errors import MachineCannot
 
 _log = logging.getLogger(__name__)
 
-_READ_BYTES: Final = 64 * 1024
-_READS_PER_TURN: Final = 16
-_WRITE_BYTES: Final = 32 * 1024
-
-# The one message that is frequent: the table of all of them costs several times its packing.
-_SHMIMAGE: Final = Struct("<IIIiiII")
-_SHMIMAGE_BYTES: Final = 16
-
-FIRST_PAUSE: Final = 0.5
-LONGEST_PAUSE: Final = 30.0
-"""Seconds before listening again after daemons that misbehaved one after another."""
+_FIRST_AUDIENCE: Final = 0
 
 
 class Agent:
-    """Runs one source for whatever daemon connects."""
+    """Runs one source for the daemons of the GUI domain that has its windows."""
 
-    def __init__(self, listen: Callable[[], Vchan], source: Source, publish: Callable[[], None]) -> None:
-        """`listen` opens a vchan's server end; `publish` makes shared pages reachable before references are sent.
+    def __init__(self, meet: Callable[[int], Meeting], first: Meeting, source: Source) -> None:
+        """`first`: the GUI domain that `source` was made for. `meet`: how to meet another one, by its domain id.
 
-        Raises MachineCannot when `listen` does, for example because another agent serves the same domains.
+        The source and what shares pages are the agent's to close from now on.
+
+        Raises MachineCannot when nobody can listen, for example because another agent serves the same domains.
         """
-        self._listen = listen
+        self._meet = meet
         self._source = source
-        self._publish = publish
-        self._tracker = Tracker()
-        self._epoll = select.epoll()
-        self._wakers: dict[int, Callable[[], None]] = {}
-        self._wire = AgentConnection()
-        self._greeted = False
-        self._ready = False
-        self._held = True
-        self._outbox = bytearray()
-        self._pause = 0.0
-        self._listen_at = 0.0
+        self._wakers = Wakers()
+        self._link = Link(first, _FIRST_AUDIENCE, Tracker(), source, self._wakers)
+        self._reserve: Link | None = None
+        self._next_audience = _FIRST_AUDIENCE + 1
         self._stopping = False
-        self._vchan: Vchan | None = None
-        self._open()
-        self._watch(source.fileno(), self._look)
+        self._wakers.watch(source.fileno(), self._look)
 
     def run(self, stop_fd: int) -> None:
         """Serve until `stop_fd` becomes readable. Raises MachineCannot when the display server is gone."""
-        self._watch(stop_fd, self._stop)
+        self.watch(stop_fd, self._stop)
         self._look()
         while not self._stopping:
-            self._say()
+            self._link.say()
+            if self._reserve is not None:
+                self._reserve.say()
             self._source.flush()
-            for fd, _ in self._epoll.poll(self._patience()):
-                self._wakers[fd]()
+            self._wakers.wait(self._patience())
+
+    def watch(self, fd: int, waker: Callable[[], None]) -> None:
+        """Call `waker` from the loop whenever `fd` polls readable."""
+        self._wakers.watch(fd, waker)
 
     def close(self) -> None:
-        """Hang up."""
-        if self._vchan is not None:
-            self._vchan.close()
-        self._epoll.close()
+        """Hang up, and let go of the source and of all memory."""
+        links = [link for link in (self._link, self._reserve) if link is not None]
+        for link in links:
+            link.leave()
+        self._source.close()
+        for link in links:
+            link.meeting.sharer.close()
+        self._wakers.close()
 
-    # --- what wakes us ---
+    # --- whose the windows are ---
 
-    def _watch(self, fd: int, waker: Callable[[], None]) -> None:
-        self._epoll.register(fd, select.EPOLLIN)
-        self._wakers[fd] = waker
+    @property
+    def gui_domid(self) -> int:
+        """The id of the GUI domain that has the windows."""
+        return self._link.meeting.gui_domid
+
+    def prepare(self, gui_domid: int) -> None:
+        """Listen for that GUI domain as well, and tell its daemon everything. What it says has no effect yet.
+
+        Raises MachineCannot where that is impossible; nothing has changed then.
+        """
+        if self._reserve is not None:
+            if self._reserve.meeting.gui_domid == gui_domid:
+                return
+            self.withdraw()
+        if gui_domid == self.gui_domid:
+            return
+        meeting = self._meet(gui_domid)
+        audience = self._next_audience
+        self._next_audience += 1
+        tracker = self._link.tracker.twin(audience)
+        try:
+            self._source.admit(audience, meeting.sharer)
+            try:
+                self._reserve = Link(meeting, audience, tracker, self._source, self._wakers, reserve=True)
+            except MachineCannot:
+                self._source.dismiss(audience)
+                raise
+        except MachineCannot:
+            meeting.sharer.close()
+            raise
+        for operation in tracker.start():
+            self._source.perform(operation)
+        _log.info("GUI domain %d may take over", gui_domid)
+
+    def withdraw(self) -> None:
+        """The GUI domain that was prepared does not get the windows."""
+        reserve, self._reserve = self._reserve, None
+        if reserve is not None:
+            reserve.close()
+            _log.info("GUI domain %d does not take over", reserve.meeting.gui_domid)
+
+    def move(self, gui_domid: int) -> None:
+        """That GUI domain has the windows from now on, and the one before has nothing. Raises as `prepare`."""
+        if gui_domid == self.gui_domid:
+            return
+        self.prepare(gui_domid)
+        link, reserve = self._link, self._reserve
+        assert reserve is not None
+        self._link, self._reserve = reserve, None
+        link.close()
+        reserve.promote()
+        _log.info("GUI domain %d has the windows now", gui_domid)
+
+    # --- the loop ---
 
     def _stop(self) -> None:
         self._stopping = True
 
     def _look(self) -> None:
         """The source has something."""
-        for event in self._source.events():
-            for operation in self._tracker.handle(event):
-                self._source.perform(operation)
-
-    def _hear(self) -> None:
-        """The vchan has something."""
-        vchan = self._vchan
-        assert vchan is not None
-        state = vchan.update()
-        if state is VchanState.CONNECTED and not self._greeted:
-            self._greeted = True
-            self._outbox += self._wire.hello()
-        try:
-            for _ in range(_READS_PER_TURN):
-                data = vchan.read(_READ_BYTES)
-                if not data:
-                    break
-                self._wire.feed(data)
-                for event in self._wire.events():
-                    self._heard(event)
-        except PeerMisbehaved as error:
-            self._cut_off(f"the GUI daemon misbehaved: {error}")
-            return
-        if vchan.state is VchanState.DISCONNECTED and not vchan.data_ready():
-            _log.info("the GUI daemon is gone")
-            self._pause = 0.0
-            self._hang_up()
-
-    def _heard(self, event: object) -> None:
-        if isinstance(event, DaemonHello):
-            _log.info("a GUI daemon of version 1.%d is there", event.minor)
-            self._ready = True
-            self._tracker.connected(event.minor, self._source.stacking())
-            return
-        for operation in self._tracker.receive(event):
-            self._source.perform(operation)
-
-    # --- what we say ---
-
-    def _say(self) -> None:
-        """Hand the vchan what it takes; keep the rest of the last piece, and everything else where it was."""
-        vchan = self._vchan
-        if vchan is not None and self._greeted:
-            outbox = self._outbox
-            try:
-                while True:
-                    if not outbox:
-                        self._fill(outbox)
-                    if not outbox:
-                        break
-                    del outbox[: vchan.write(outbox)]
-                    if outbox:
-                        break
-            except MachineCannot as error:
-                self._cut_off(str(error))
-        held = not self._ready or bool(self._outbox)
-        if held is not self._held:
-            self._held = held
-            self._source.hold(held)
-
-    def _fill(self, outbox: bytearray) -> None:
-        """Some of what the daemon is to be told, at least a window's worth. Raises MachineCannot from `publish`."""
-        dumps = False
-        while len(outbox) < _WRITE_BYTES:
-            messages = self._tracker.take()
-            if not messages:
-                break
-            for message in messages:
-                if type(message) is ShmImage:
-                    outbox += _SHMIMAGE.pack(MessageType.SHMIMAGE, message.window, _SHMIMAGE_BYTES, *message[1:])
+        source = self._source
+        for event in source.events():
+            for link in (self._link, self._reserve):
+                if link is None or (type(event) is FrameReady and event.buffer.audience != link.audience):
                     continue
-                dumps = dumps or type(message) is WindowDump
-                outbox += self._wire.encode(message)
-        if dumps:
-            self._publish()
-
-    def _cut_off(self, why: str) -> None:
-        self._pause = min(max(FIRST_PAUSE, 2 * self._pause), LONGEST_PAUSE)
-        _log.warning("%s; listening again in %.1f s", why, self._pause)
-        self._hang_up()
-
-    # --- connections ---
-
-    def _open(self) -> None:
-        self._vchan = self._listen()
-        self._wire = AgentConnection()
-        self._greeted = self._ready = False
-        self._watch(self._vchan.fileno(), self._hear)
-
-    def _hang_up(self) -> None:
-        vchan, self._vchan = self._vchan, None
-        assert vchan is not None
-        self._epoll.unregister(vchan.fileno())
-        del self._wakers[vchan.fileno()]
-        vchan.close()
-        self._outbox.clear()
-        self._greeted = self._ready = False
-        for operation in self._tracker.disconnected():
-            self._source.perform(operation)
-        if self._pause:
-            self._listen_at = time.monotonic() + self._pause
-        else:
-            self._open()
+                for operation in link.tracker.handle(event):
+                    source.perform(operation)
 
     def _patience(self) -> float | None:
-        """Seconds to sleep at most; listens again when it is time."""
-        if self._vchan is not None:
-            return None
-        left = self._listen_at - time.monotonic()
-        if left > 0:
-            return left
-        self._open()
-        return None
+        """Seconds to sleep at most."""
+        patience = self._link.patience()
+        if self._reserve is None:
+            return patience
+        other = self._reserve.patience()
+        return other if patience is None else patience if other is None else min(patience, other)

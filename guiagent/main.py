@@ -14,6 +14,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from backends import registry as backends
 from guiagent.agent import Agent
+from guiagent.link import Meeting
 from guiagent.sources import registry as sources
 from guiproto.errors import MachineCannot
 from guiproto.limits import GUI_PORT
@@ -86,12 +87,18 @@ def _serve(args: argparse.Namespace, stop_fd: int) -> None:
     if missing := backend.missing():
         raise MachineCannot(" ".join(missing))
     make_source = sources.load(args.source)
+
+    def meet(gui_domid: int) -> Meeting:
+        sharer = backend.sharer(args.domid, gui_domid)
+        return Meeting(gui_domid, sharer, lambda: backend.server(args.domid, gui_domid, GUI_PORT))
+
     with contextlib.ExitStack() as stack:
-        sharer = backend.sharer(args.domid, args.gui_domid)
-        stack.callback(sharer.close)
-        source = make_source(args.display, sharer, keep_screen=args.keep_screen)
+        first = meet(args.gui_domid)
+        stack.callback(first.sharer.close)
+        source = make_source(args.display, first.sharer, keep_screen=args.keep_screen)
         stack.callback(source.close)
-        agent = Agent(lambda: backend.server(args.domid, args.gui_domid, GUI_PORT), source, sharer.publish)
+        agent = Agent(meet, first, source)
+        stack.pop_all()
         stack.callback(agent.close)
         # What start-up made lives as long as we do: collections that look at it again would delay frames.
         gc.collect()

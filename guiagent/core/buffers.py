@@ -17,6 +17,8 @@ class Buffer:
     width: int
     height: int
     refs: NDArray[np.uint32]
+    audience: int
+    """Which of the source's audiences it is shared with."""
 
 
 class Ledger:

@@ -21,6 +21,8 @@ class Capture(NamedTuple):
     """Keep the pixels of this mapped window in a new buffer of its present size, in place of the one it had."""
 
     window: int
+    audience: int = 0
+    """Whose buffer it is to be."""
 
 
 class Forget(NamedTuple):

@@ -56,9 +56,10 @@ _COORDINATE_LIMIT: Final = 32767
 
 
 class Tracker:
-    """One source's windows and at most one daemon."""
+    """One source's windows and at most one daemon. `audience`: under which the source knows the daemon's domain."""
 
-    def __init__(self) -> None:
+    def __init__(self, audience: int = 0) -> None:
+        self._audience = audience
         self.windows: dict[int, Window] = {}
         self._minor: int | None = None
         self._ledger = Ledger()
@@ -89,6 +90,16 @@ class Tracker:
             WindowDumpAck: self._acknowledged,
             Destroy: self._echoed,
         }
+
+    def twin(self, audience: int) -> "Tracker":
+        """Another tracker that knows the same windows, for a daemon that knows none of them. See `start`."""
+        other = Tracker(audience)
+        other.windows = {number: window.copy() for number, window in self.windows.items()}
+        return other
+
+    def start(self) -> list[Operation]:
+        """Begin to have the pixels of every window that is mapped: for a twin, whose source has been told of it."""
+        return [operation for window in self.windows.values() if window.mapped for operation in self._capture(window)]
 
     # --- the source ---
 
@@ -216,7 +227,7 @@ class Tracker:
             window.capture_due = True
             return ()
         window.capture_due = False
-        return (Capture(window.id),)
+        return (Capture(window.id, self._audience),)
 
     def _replace(self, window: Window) -> Iterable[Operation]:
         """Its buffer makes room for another one: the daemon paints from what it was told of until it acknowledges that.

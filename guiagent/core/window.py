@@ -4,7 +4,7 @@ Nothing queues per event. A change marks what is due, and `messages` says it onc
 program changes its title, moves or repaints while the daemon does not read, at most one message of each kind is owed.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -91,6 +91,12 @@ class Window:
     wish_set: WindowFlag = _NONE
     wish_unset: WindowFlag = _NONE
     damage: list[Rect] = field(default_factory=list)
+
+    def copy(self) -> "Window":
+        """The same window without pixels, as no daemon knows it."""
+        fresh = replace(self, buffer=None, replaced=[], capture_due=False, damage=[])
+        fresh.unknown_to_daemon()
+        return fresh
 
     def damaged(self, buffer: Buffer, rects: list[Rect]) -> None:
         """Owe the daemon these rectangles of `buffer`, bounded."""

@@ -3,12 +3,16 @@
 A source owns the pixels: it shares buffers with the GUI domain through a `PageSharer`, fills them (or lets programs
 fill them: one that copies nothing shares the programs' own memory), and says when a part is complete. It never blocks
 for long, and no window that vanishes in the middle of anything may end it.
+
+An audience is a GUI domain that sees the windows, with buffers of its own. A source is made with one, number 0; there
+are two while the windows move from one GUI domain to another.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from backends.base import PageSharer
 from guiagent.core.buffers import Buffer
 from guiagent.core.operations import Capture, Forget, Operation, ReleaseAll
 from guiagent.core.source_events import (
@@ -113,11 +117,19 @@ class Source(ABC):
         """Hand what is queued to the display server, and start capturing what was damaged unless held."""
 
     @abstractmethod
-    def hold(self, held: bool) -> None:
-        """While held nobody takes frames: capture nothing, remember what was damaged, in bounded memory.
+    def hold(self, held: bool, audience: int = 0) -> None:
+        """While held the audience takes no frames: capture nothing, remember what was damaged, in bounded memory.
 
-        A source is made held.
+        It is held from the start.
         """
+
+    @abstractmethod
+    def admit(self, audience: int, sharer: PageSharer) -> None:
+        """Share pixels with another audience as well. Raises MachineCannot where that is impossible now."""
+
+    @abstractmethod
+    def dismiss(self, audience: int) -> None:
+        """Free every buffer of this audience, which is not the last. Operations that still name it do nothing."""
 
     @abstractmethod
     def stacking(self) -> Sequence[int]:

@@ -35,12 +35,13 @@ T = TypeVar("T", bound=Message)
 class RawDaemon:
     """Connects to the agent of `domid`, notes what it hears, maps and acknowledges buffers."""
 
-    def __init__(self, directory: Path, domid: int, *, acknowledge: bool = True) -> None:
+    def __init__(self, directory: Path, domid: int, *, gui_domid: int = 0, acknowledge: bool = True) -> None:
         backend = LocalBackend(directory)
         self._backend = backend
         self._domid = domid
+        self._gui_domid = gui_domid
         self._acknowledge = acknowledge
-        self.vchan: Vchan = backend.client(0, domid, GUI_PORT)
+        self.vchan: Vchan = backend.client(gui_domid, domid, GUI_PORT)
         self._wire = DaemonConnection()
         self._mapper: PageMapper | None = None
         self.heard: list[Message] = []
@@ -59,7 +60,7 @@ class RawDaemon:
     def _hear(self, event: AgentHello | Message | DamageBatch) -> None:
         if isinstance(event, AgentHello):
             self.write(self._wire.accept(xconf_for(2048, 1280)))
-            self._mapper = self._backend.mapper(0, self._domid)
+            self._mapper = self._backend.mapper(self._gui_domid, self._domid)
         elif isinstance(event, DamageBatch):
             self.heard += event.messages()
         else:

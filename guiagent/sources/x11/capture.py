@@ -31,12 +31,12 @@ from shm.xshm import ShmPath
 
 _log = logging.getLogger(__name__)
 
-_NOTIFY: Final = Struct("=4xI8xhhHH8x")
+_NOTIFY: Final = Struct("=8xI4xhhHH8x")
 _NOTIFY_ROW: Final = np.dtype(
     {
-        "names": ["drawable", "x", "y", "w", "h"],
+        "names": ["damage", "x", "y", "w", "h"],
         "formats": ["u4", "i2", "i2", "u2", "u2"],
-        "offsets": [4, 16, 18, 20, 22],
+        "offsets": [8, 16, 18, 20, 22],
         "itemsize": 32,
     }
 )
@@ -76,7 +76,10 @@ class Surface:
 
 
 class Capture:
-    """Buffers, damage and copies of all windows of one X connection."""
+    """Buffers, damage and copies of all windows of one X connection, for one audience.
+
+    Several may follow the same windows: each has its own damage objects and takes no notice of the others'.
+    """
 
     def __init__(
         self,
@@ -85,8 +88,10 @@ class Capture:
         damage: requests.Damage,
         sharer: PageSharer,
         emit: Callable[[FrameReady], None],
+        audience: int = 0,
     ) -> None:
         """Raises MachineCannot where the X server cannot draw into shared memory."""
+        self.audience = audience
         self._connection = connection
         self._fences = fences
         self._damage = damage
@@ -96,18 +101,24 @@ class Capture:
         self._root: Any = connection.display.screen().root
         self._gcs: dict[int, int] = {}
         self._surfaces: dict[int, Surface] = {}
+        self._by_damage: dict[int, Surface] = {}
         self._dirty: dict[int, None] = {}
+        self._buffers: set[SharedBuffer] = set()
         self._attached: set[Region] = set()
         self._busy = False
         self._check()
 
     # --- windows ---
 
+    def watched(self) -> list[tuple[int, int, int]]:
+        """Every window that is watched, as `watch` wants it."""
+        return [(surface.window, surface.depth, surface.shapes) for surface in self._surfaces.values()]
+
     def watch(self, window: int, depth: int, shapes: int) -> None:
         """Have damage of a new window reported; nothing is captured yet. `shapes`: as in `Surface`."""
         damage = self._connection.new_id()
         surface = Surface(window, depth, damage, self._damage.subtract(damage), shapes=shapes)
-        self._surfaces[window] = surface
+        self._surfaces[window] = self._by_damage[damage] = surface
         self._connection.send_raw(self._damage.create(surface.damage, window), 1)
 
     def unwatch(self, window: int, *, destroyed: bool) -> None:
@@ -117,6 +128,7 @@ class Capture:
             return
         self.stop(window)
         del self._surfaces[window]
+        del self._by_damage[surface.damage]
         if not destroyed:
             self._connection.send_raw(self._damage.destroy(surface.damage), 1)
         self._connection.free_id(surface.damage)
@@ -169,9 +181,15 @@ class Capture:
         self._free(buffer)
 
     def close(self) -> None:
-        """Free the buffers that the core does not know."""
+        """Follow no window any more, and free every buffer."""
         for window in list(self._surfaces):
-            self.stop(window)
+            self.unwatch(window, destroyed=False)
+        for buffer in list(self._buffers):
+            self._free(buffer)
+        for gc in self._gcs.values():
+            self._connection.send_raw(requests.free_gc(gc), 1)
+            self._connection.free_id(gc)
+        self._gcs.clear()
 
     # --- pixels ---
 
@@ -180,25 +198,25 @@ class Capture:
         if len(events) >= _BATCH:
             self._damaged_batch(events)
             return
-        for window, x, y, width, height in _NOTIFY.iter_unpack(events):
-            self._add(window, [(x, y, width, height)])
+        for damage, x, y, width, height in _NOTIFY.iter_unpack(events):
+            self._add(damage, [(x, y, width, height)])
 
     def _damaged_batch(self, events: bytes) -> None:
         rows = np.frombuffer(events, _NOTIFY_ROW)
         rects = np.stack([rows[name].astype(np.int32) for name in ("x", "y", "w", "h")], axis=1)
-        for window in np.unique(rows["drawable"]).tolist():
-            surface = self._surfaces.get(window)
+        for damage in np.unique(rows["damage"]).tolist():
+            surface = self._by_damage.get(damage)
             if surface is None or surface.buffer is None:
                 continue
-            clipped = clip(rects[rows["drawable"] == window], surface.buffer.width, surface.buffer.height)
+            clipped = clip(rects[rows["damage"] == damage], surface.buffer.width, surface.buffer.height)
             if len(clipped):
-                self._add(window, [(x, y, w, h) for x, y, w, h in merge(clipped, _RECTS_PER_FRAME).tolist()])
+                self._add(damage, [(x, y, w, h) for x, y, w, h in merge(clipped, _RECTS_PER_FRAME).tolist()])
 
-    def _add(self, window: int, rects: list[Rect]) -> None:
-        surface = self._surfaces.get(window)
+    def _add(self, damage: int, rects: list[Rect]) -> None:
+        surface = self._by_damage.get(damage)
         if surface is None or surface.buffer is None:
             return
-        self._dirty[window] = None
+        self._dirty[surface.window] = None
         if not surface.whole:
             surface.pending += rects
             if len(surface.pending) > _PENDING_LIMIT:
@@ -253,7 +271,9 @@ class Capture:
         except MachineCannot:
             self._sharer.release(pages)
             raise
-        return SharedBuffer(width, height, pages.refs, pages, pixmap, surface)
+        buffer = SharedBuffer(width, height, pages.refs, self.audience, pages, pixmap, surface)
+        self._buffers.add(buffer)
+        return buffer
 
     def _pixmap(self, pages: SharedPages, width: int, height: int, depth: int) -> int:
         region = pages.region
@@ -268,6 +288,7 @@ class Capture:
         self._shm.detach(region)
 
     def _free(self, buffer: SharedBuffer) -> None:
+        self._buffers.remove(buffer)
         self._free_pixmap(buffer.pixmap)
         self._sharer.release(buffer.pages)
 

@@ -30,6 +30,7 @@ _CONFIGURE_WINDOW: Final = 12
 _SEND_EVENT: Final = 25
 _SET_INPUT_FOCUS: Final = 42
 _FREE_PIXMAP: Final = 54
+_FREE_GC: Final = 60
 _COPY: Final = 62
 _POLY_FILL_RECTANGLE: Final = 70
 _KILL_CLIENT: Final = 113
@@ -88,6 +89,11 @@ def copy_areas(source: int, target: int, gc: int, rects: Sequence[Rect]) -> byte
         ((x, y, w, h),) = rects
         return pack(_COPY, 7, source, target, gc, x, y, x, y, w, h)
     return b"".join([pack(_COPY, 7, source, target, gc, x, y, x, y, w, h) for x, y, w, h in rects])
+
+
+def free_gc(gc: int) -> bytes:
+    """FreeGC."""
+    return _HEADER_ONE.pack(_FREE_GC, 0, 2, gc)
 
 
 def fill_rectangle(target: int, gc: int, width: int, height: int) -> bytes:

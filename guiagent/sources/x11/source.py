@@ -6,6 +6,7 @@ onto that screen. The price is that screenshots of the VM's whole screen, made i
 `keep_screen` chooses Automatic for VMs that share their screen in video calls.
 """
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from guiagent.core.source_events import SourceEvent
 from guiagent.sources.base import Source
 from guiagent.sources.x11 import extensions, requests
 from guiagent.sources.x11.atoms import Atoms
+from guiagent.sources.x11.audiences import Audiences
 from guiagent.sources.x11.capture import Capture
 from guiagent.sources.x11.seat import Seat
 from guiagent.sources.x11.tree import Top, Tree
@@ -60,11 +62,15 @@ class X11Source(Source):
     def _set_up(self, sharer: PageSharer, keep_screen: bool) -> None:
         connection = self._connection
         self._out: list[SourceEvent] = []
-        self._held = True
         found = extensions.require(connection)
         atoms = Atoms(connection.display)
         self._fences = Fences(connection)
-        self._capture = Capture(connection, self._fences, requests.Damage(found.damage.major), sharer, self._emit)
+        damage = requests.Damage(found.damage.major)
+
+        def follow(sharer: PageSharer, audience: int) -> Capture:
+            return Capture(connection, self._fences, damage, sharer, self._emit, audience)
+
+        self._capture = Audiences(follow, sharer)
         self._tops: dict[int, Top] = {}
         self._seat = Seat(connection, self._tops, found, self._fences, self._emit)
         self._manager = WindowManager(connection, atoms)
@@ -122,18 +128,24 @@ class X11Source(Source):
         return out
 
     def flush(self) -> None:
-        if not self._held:
-            self._capture.capture()
+        self._capture.capture()
         self._connection.flush()
 
-    def hold(self, held: bool) -> None:
-        self._held = held
+    def hold(self, held: bool, audience: int = 0) -> None:
+        self._capture.hold(audience, held=held)
+
+    def admit(self, audience: int, sharer: PageSharer) -> None:
+        self._capture.admit(audience, sharer)
+
+    def dismiss(self, audience: int) -> None:
+        self._capture.dismiss(audience)
 
     def stacking(self) -> Sequence[int]:
         return self._tree.stacking()
 
     def close(self) -> None:
-        self._capture.close()
+        with contextlib.suppress(MachineCannot):  # the server is gone, and everything that it had
+            self._capture.close()
         self._connection.close()
 
     def _emit(self, event: SourceEvent) -> None:
@@ -144,7 +156,7 @@ class X11Source(Source):
     def capture(self, operation: operations.Capture) -> None:
         top = self._tops.get(operation.window)
         if top is not None and top.mapped:
-            self._capture.start(top.id, top.width, top.height)
+            self._capture.start(operation.audience, top.id, top.width, top.height)
 
     def forget(self, operation: operations.Forget) -> None:
         self._capture.forget(operation.buffer)

@@ -24,7 +24,7 @@ from guiagent.core.source_events import (
 )
 from guiagent.sources.x11 import requests
 from guiagent.sources.x11.atoms import Atoms
-from guiagent.sources.x11.capture import Capture
+from guiagent.sources.x11.audiences import Audiences
 from guiagent.sources.x11.extensions import Extensions
 from guiagent.sources.x11.properties import Hints, Properties
 from guiagent.sources.x11.window_manager import WindowManager
@@ -57,7 +57,7 @@ class Tree:
         found: Extensions,
         tops: dict[int, Top],
         atoms: Atoms,
-        capture: Capture,
+        capture: Audiences,
         manager: WindowManager,
         emit: Callable[[SourceEvent], None],
         on_screen: Callable[[int, int], None],

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from Xlib import X
 
 from guiagent.core.operations import Operation
-from guiagent.core.source_events import SourceEvent
+from guiagent.core.source_events import FrameReady, SourceEvent
 from guiagent.core.tracker import Tracker
 from guiagent.sources.base import Source
 from guiagent.sources.registry import load
@@ -103,8 +103,57 @@ class Shown:
     images: int = 0
 
 
+class Viewer:
+    """A daemon that acknowledges and paints at once: one of the source's audiences."""
+
+    def __init__(self, source: Source, tracker: Tracker, sharer: MemorySharer, audience: int) -> None:
+        self._source = source
+        self.tracker = tracker
+        self.sharer = sharer
+        self.audience = audience
+        self.messages: list[Message] = []
+        self.shown: dict[int, Shown] = {}
+
+    def handle(self, event: SourceEvent) -> None:
+        """What the source reported."""
+        if not isinstance(event, FrameReady) or event.buffer.audience == self.audience:
+            for operation in self.tracker.handle(event):
+                self._source.perform(operation)
+
+    def take(self) -> None:
+        """Hear everything that is due."""
+        while messages := self.tracker.take():
+            for message in messages:
+                self._hear(message)
+
+    def _hear(self, message: Message) -> None:
+        self.messages.append(message)
+        shown = self.shown.setdefault(message.window, Shown())
+        if isinstance(message, Destroy):
+            self.tracker.receive(message)
+        elif isinstance(message, WindowDump):
+            shown.dump = message
+            shown.dumps += 1
+            shown.canvas = np.full((message.height, message.width), 0xDEAD, np.uint32)
+            for operation in self.tracker.receive(WindowDumpAck(message.window)):
+                self._source.perform(operation)
+        elif isinstance(message, ShmImage):
+            assert shown.dump is not None
+            shown.images += 1
+            rows = slice(message.y, message.y + message.height)
+            columns = slice(message.x, message.x + message.width)
+            picture = self.sharer.picture(shown.dump.refs, shown.dump.width, shown.dump.height)
+            shown.canvas[rows, columns] = picture[rows, columns]
+
+    def shows(self, program: Program, window: Any) -> bool:
+        """Whether it shows exactly what the window contains."""
+        if window.id not in self.shown:
+            return False
+        return np.array_equal(program.pixels(window), self.shown[window.id].canvas)
+
+
 class Guest:
-    """`source` under test, driven as the agent drives it, with a daemon that acknowledges and paints at once."""
+    """`source` under test, driven as the agent drives it, with one daemon, or two while its windows move."""
 
     def __init__(self, name: str, display: str) -> None:
         self.display = display
@@ -112,9 +161,11 @@ class Guest:
         self.source: Source = load(name)(display, self.sharer, keep_screen=False)
         self.tracker = Tracker()
         self.tracker.connected(8, [])
+        self._first = Viewer(self.source, self.tracker, self.sharer, 0)
+        self._viewers = [self._first]
         self.reported: list[SourceEvent] = []
-        self.messages: list[Message] = []
-        self.shown: dict[int, Shown] = {}
+        self.messages = self._first.messages
+        self.shown = self._first.shown
         self.source.hold(False)
 
     def __enter__(self) -> Self:
@@ -123,6 +174,22 @@ class Guest:
 
     def __exit__(self, *_: object) -> None:
         self.source.close()
+
+    def admit(self) -> Viewer:
+        """Another daemon is told everything from now on."""
+        viewer = Viewer(self.source, self.tracker.twin(1), MemorySharer(), 1)
+        self.source.admit(1, viewer.sharer)
+        self.perform(*viewer.tracker.start())
+        viewer.tracker.connected(8, self.source.stacking())
+        self.source.hold(False, 1)
+        self._viewers.append(viewer)
+        return viewer
+
+    def leave_to(self, viewer: Viewer) -> None:
+        """The first daemon is gone."""
+        self._viewers = [viewer]
+        self.perform(*self.tracker.disconnected())
+        self.source.dismiss(0)
 
     def perform(self, *operations: Operation) -> None:
         """What the daemon orders."""
@@ -135,31 +202,11 @@ class Guest:
         select.select([self.source.fileno()], [], [], timeout)
         for event in self.source.events():
             self.reported.append(event)
-            for operation in self.tracker.handle(event):
-                self.source.perform(operation)
-        while messages := self.tracker.take():
-            for message in messages:
-                self._hear(message)
+            for viewer in self._viewers:
+                viewer.handle(event)
+        for viewer in self._viewers:
+            viewer.take()
         self.source.flush()
-
-    def _hear(self, message: Message) -> None:
-        self.messages.append(message)
-        shown = self.shown.setdefault(message.window, Shown())
-        if isinstance(message, Destroy):
-            self.tracker.receive(message)
-        elif isinstance(message, WindowDump):
-            shown.dump = message
-            shown.dumps += 1
-            shown.canvas = np.full((message.height, message.width), 0xDEAD, np.uint32)
-            for operation in self.tracker.receive(WindowDumpAck(message.window)):
-                self.source.perform(operation)
-        elif isinstance(message, ShmImage):
-            assert shown.dump is not None
-            shown.images += 1
-            rows = slice(message.y, message.y + message.height)
-            columns = slice(message.x, message.x + message.width)
-            picture = self.sharer.picture(shown.dump.refs, shown.dump.width, shown.dump.height)
-            shown.canvas[rows, columns] = picture[rows, columns]
 
     def until(self, condition: Callable[[], object], what: str = "the condition") -> None:
         """Run until it is true; AssertionError after the deadline."""
@@ -202,16 +249,12 @@ class Guest:
         self.until(lambda: self.shown[window.id].images >= count, f"{count} SHMIMAGE")
 
     def wait_same(self, program: Program, window: Any) -> None:
-        """Run until the daemon shows exactly what the window contains."""
+        """Run until every daemon shows exactly what the window contains."""
         program.sync()
-
-        def same() -> bool:
-            if window.id not in self.shown:
-                return False
-            theirs, ours = program.pixels(window), self.canvas(window)
-            return theirs.shape == ours.shape and bool((theirs == ours).all())
-
-        self.until(same, f"window {window.id:#x} to look the same on both sides")
+        self.until(
+            lambda: all(viewer.shows(program, window) for viewer in self._viewers),
+            f"window {window.id:#x} to look the same on all sides",
+        )
 
 
 def kinds(events: Sequence[object]) -> list[str]:

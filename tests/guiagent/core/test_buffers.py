@@ -6,7 +6,7 @@ from guiagent.core.buffers import Buffer, Ledger
 
 
 def _buffer() -> Buffer:
-    return Buffer(1, 1, np.zeros(1, np.uint32))
+    return Buffer(1, 1, np.zeros(1, np.uint32), 0)
 
 
 def test_acknowledgements_mean_the_oldest_dump_of_their_window() -> None:

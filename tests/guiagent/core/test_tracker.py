@@ -46,7 +46,7 @@ from guiproto.messages import (
 
 
 def _buffer(width: int = 100, height: int = 50) -> Buffer:
-    return Buffer(width, height, np.arange(5, dtype=np.uint32))
+    return Buffer(width, height, np.arange(5, dtype=np.uint32), 0)
 
 
 class Talk:

@@ -116,7 +116,7 @@ class Conversation(RuleBasedStateMachine):
         elif isinstance(operation, Capture):
             window = self.real[operation.window]
             assert window.mapped
-            buffer = Buffer(window.width, 1, np.array([len(self.buffers) + 1], np.uint32))
+            buffer = Buffer(window.width, 1, np.array([len(self.buffers) + 1], np.uint32), 0)
             self.buffers[len(self.buffers) + 1] = buffer
             window.buffer = buffer
         elif isinstance(operation, Configure):

@@ -27,7 +27,7 @@ def _window() -> Window:
 
 
 def _buffer(width: int = 300, height: int = 200) -> Buffer:
-    return Buffer(width, height, np.arange(-(-width * height * 4 // 4096), dtype=np.uint32))
+    return Buffer(width, height, np.arange(-(-width * height * 4 // 4096), dtype=np.uint32), 0)
 
 
 def test_a_new_window_is_only_created() -> None:
