@@ -112,6 +112,11 @@ class Domains:
             self._shown[spec.backend] = Shown(spec)
         self._serve(spec, running)
 
+    def moved(self, vm: Vm) -> None:
+        """Another GUI domain shows it from now on: the next supervisor is to know."""
+        if self._saved.knows(vm.spec.name):
+            self._saved.write(vm.spec, kept=vm.kept)
+
     def changed(self, backend: str) -> None:
         """The backend's driver has something to say."""
         try:

@@ -4,11 +4,14 @@ import contextlib
 import select
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from backends.base import DomainSpec
 from guid.control import LineSocket, Listener, Message
+from guid.gui_domains import GuiDomain
 from guid.spec import VmSpec
+from guid.swaps import Done
 from guid.vm import Vm
 from guid.window_queries import WindowQueries
 from guiproto.errors import MachineCannot
@@ -38,6 +41,9 @@ class Control(Protocol):
     def resume(self, spec: VmSpec) -> None:
         """Start an AppVM that lasts, and show it."""
 
+    def swap(self, name: str, spec: VmSpec, done: Done) -> None:
+        """Begin to move a VM's windows."""
+
     def end(self, vm: Vm, reason: str) -> None:
         """Begin to end a VM."""
 
@@ -62,6 +68,7 @@ class Requests:
             "run": self._run,
             "resume": self._resume,
             "follow": self._follow,
+            "swap": self._swap,
         }
         poll.register(listener.fileno(), select.EPOLLIN)
 
@@ -165,6 +172,25 @@ class Requests:
         vm = self._vm(str(request["name"]))
         vm.followers.append(client)
         client.send({"ok": True, **vm.row()})
+
+    def _swap(self, client: LineSocket, request: Message) -> None:
+        """Answered when the last of the VMs has moved, or not."""
+        names = [str(name) for name in request["names"]]
+        target = GuiDomain(**request["to"])
+        specs = {name: target.shows(self._vm(name).spec) for name in names}
+        results: dict[str, tuple[bool, str]] = {}
+
+        def note(name: str, moved: bool, text: str) -> None:
+            results[name] = moved, text
+            if len(results) == len(specs):
+                rows = [{"name": name, "moved": moved, "text": text} for name, (moved, text) in results.items()]
+                client.send({"ok": True, "swaps": rows})
+
+        for name, spec in specs.items():
+            try:
+                self._control.swap(name, spec, partial(note, name))
+            except MachineCannot as error:
+                note(name, False, str(error))
 
     def _vm(self, name: str) -> Vm:
         vm = self._control.vms.get(name)

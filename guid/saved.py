@@ -22,6 +22,10 @@ class SavedVms:
         fresh.write_text(json.dumps({"kept": kept, "vm": json.loads(spec.to_json())}))
         fresh.rename(path)
 
+    def knows(self, name: str) -> bool:
+        """Whether the VM is remembered."""
+        return self._path(name).exists()
+
     def read(self) -> list[tuple[VmSpec, bool]]:
         """Every VM that is remembered, and whether it is kept."""
         found = []

@@ -38,6 +38,8 @@ class VmSpec:
     domid: int
     label: str
     gui_domid: int = 0
+    gui_domain: str = ""
+    """The name of the GUI domain, where it is one of those that are configured."""
     backend: str = "local"
     view: ViewSpec = field(default_factory=ViewSpec)
     environ: Mapping[str, str] = field(default_factory=dict)
@@ -47,8 +49,14 @@ class VmSpec:
         for what, number in (("domain id", self.domid), ("GUI domain id", self.gui_domid)):
             if not 0 <= number <= 0xFFFF:
                 raise MachineCannot(f"{what} {number} is not a u16", "choose 0 to 65535")
+        if self.domid == self.gui_domid and self.domid:
+            raise MachineCannot(f"domain {self.domid} cannot show itself", "choose another GUI domain")
         if not self.name or len(self.name) > 31 or not self.name.isascii() or not self.name.isprintable():
             raise MachineCannot(f"{self.name!r} is no name for a VM", "use 1 to 31 printable ASCII characters")
+
+    def shown_by(self) -> str:
+        """The GUI domain, for a message to the user."""
+        return self.gui_domain or f"{self.view.host} {self.view.display or ''}".strip()
 
     def to_json(self) -> str:
         """As one line of JSON."""

@@ -6,7 +6,6 @@ that were told to outlive it run on; the next supervisor finds them by what thei
 
 import contextlib
 import logging
-import os
 import select
 import signal
 import time
@@ -18,11 +17,12 @@ from backends.base import DomainDriver, DomainSpec, DomainState
 from guid.control import Listener
 from guid.domains import Domains, Shown
 from guid.drivers import Drivers
-from guid.process import fork_worker
+from guid.process import Child, fork_worker
 from guid.requests import Requests
 from guid.saved import SavedVms
 from guid.signals import SignalPipe
 from guid.spec import VmSpec
+from guid.swaps import Done, Orders, Swaps, end
 from guid.vm import Vm
 from guid.window_queries import WindowQueries
 from guiproto.errors import MachineCannot
@@ -43,6 +43,19 @@ def _no_driver(backend: str) -> DomainDriver:
     raise MachineCannot(f"this instance starts no AppVMs of {backend}", "use `guid run`, which starts one that does")
 
 
+class NoOrders:
+    """VMs cannot be told anything: their windows move only between GUI domains that have one domain id."""
+
+    def prepare(self, vm: Vm, gui_domid: int) -> None:
+        """As `Orders`."""
+        raise MachineCannot(f"{vm.spec.name} has no Qubes DB to be told by of GUI domain {gui_domid}")
+
+    commit = prepare
+
+    def withdraw(self, vm: Vm) -> None:
+        """As `Orders`."""
+
+
 class Supervisor:
     """Serves `listener` until told to stop, or until nothing was left to do for `linger` seconds (None: never)."""
 
@@ -52,6 +65,7 @@ class Supervisor:
         make_driver: Callable[[str], DomainDriver] | None,
         state_dir: Path,
         *,
+        orders: Orders | None = None,
         linger: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -63,6 +77,7 @@ class Supervisor:
         self._drivers = Drivers(make_driver or _no_driver, self._poll)
         self._domains = Domains(self._drivers, self._saved, self)
         self._queries = WindowQueries(clock)
+        self._swaps = Swaps(self, orders or NoOrders(), self._poll, clock)
         self._requests = Requests(listener, self._poll, self, self._queries)
         self._stopping = False
         self._idle_since: float | None = clock()
@@ -101,6 +116,16 @@ class Supervisor:
         """Take over the AppVMs that an earlier supervisor left running."""
         self._domains.adopt()
 
+    def swap(self, name: str, spec: VmSpec, done: Done) -> None:
+        """Move the windows of a VM to where `spec` says; `done` is called when that has come to an end.
+
+        Raises MachineCannot if there is no such VM, or it is on its way already.
+        """
+        vm = self._vms.get(name)
+        if vm is None or vm.state in ("stopping", "failed"):
+            raise MachineCannot(f"no VM {name!r} here", "see `guid ps`")
+        self._swaps.begin(vm, spec, done)
+
     def rows(self) -> list[dict[str, Any]]:
         """What `guid ps` shows."""
         return [vm.row() for vm in self._vms.values()]
@@ -138,7 +163,7 @@ class Supervisor:
             self._stopping = True
         elif (backend := self._drivers.owner(fd)) is not None:
             self._domains.changed(backend)
-        else:
+        elif not self._swaps.ready(fd):
             for vm in list(self._vms.values()):
                 if vm.child is not None and fd in (vm.child.pidfd, vm.child.line.fileno()):
                     self._worker_spoke(vm, ended=fd == vm.child.pidfd)
@@ -148,6 +173,7 @@ class Supervisor:
         moments = [moment for moment, _ in self._timers[:1]]
         moments += [vm.restart_at for vm in self._vms.values() if vm.restart_at is not None]
         moments += self._queries.deadlines()
+        moments += self._swaps.deadlines()
         if self._idle_since is not None and self._linger is not None:
             moments.append(self._idle_since + self._linger)
         return max(0.0, min(moments) - self._clock()) if moments else None
@@ -161,6 +187,7 @@ class Supervisor:
                 vm.restart_at = None
                 self._start_worker(vm)
         self._queries.give_up(now)
+        self._swaps.tick(now)
         if self._vms or self._requests or self._domains:
             self._idle_since = None
         elif self._idle_since is None:
@@ -209,6 +236,9 @@ class Supervisor:
         child = vm.child
         assert child is not None
         for message in child.line.receive():
+            self._swaps.present_said(vm.spec.name, message)
+            if vm.child is not child:
+                return  # it was the last that this one had to say
             event = message.get("event")
             if event == "log":
                 vm.say(str(message.get("text")), int(message.get("level", logging.INFO)))
@@ -231,6 +261,8 @@ class Supervisor:
 
     def _worker_ended(self, vm: Vm) -> None:
         killed = self._drop_child(vm)
+        if self._swaps.present_gone(vm.spec.name):
+            return
         last, vm.last_words = vm.last_words, {}
         kind = last.get("kind", "died")
         reason = str(last.get("reason", "its worker was killed" if killed else "its worker failed"))
@@ -252,18 +284,27 @@ class Supervisor:
         child, vm.child = vm.child, None
         if child is None:
             return False
-        self._poll.unregister(child.pidfd)
-        with contextlib.suppress(OSError, ValueError):
-            self._poll.unregister(child.line.fileno())
-        child.line.close()
-        # It is our child and not reaped yet, so the number is its own. KILL, because an X server that hangs would keep
-        # a worker from hearing anything else; the X server removes what belonged to it.
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(child.pid, signal.SIGKILL)
-        _, status = os.waitpid(child.pid, 0)
-        os.close(child.pidfd)
+        killed = end(child, self._poll)
         self._queries.gone(vm.spec.name)
-        return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+        return killed
+
+    # --- what swaps need ---
+
+    def drop_worker(self, vm: Vm) -> None:
+        """End the worker of a VM whose windows move; none is started for it."""
+        self._drop_child(vm)
+        vm.restart_at = None
+
+    def adopt_worker(self, vm: Vm, spec: VmSpec, child: Child | None) -> None:
+        """That worker shows the VM from now on, as `spec` says; None: it has ended, and another one is started."""
+        vm.spec, vm.child = spec, child
+        vm.restart_at, vm.backoff = None, 0.0
+        self._domains.moved(vm)
+        if child is None:
+            self._start_worker(vm)
+        else:
+            vm.started = self._clock()
+            self._set_state(vm, "connected")
 
     def end(self, vm: Vm, reason: str) -> None:
         """Take the windows away and ask the VM to end; it is forgotten when it has, by force if it takes too long."""
@@ -271,6 +312,7 @@ class Supervisor:
             self._remove(vm, "stopped", reason, None)
         elif vm.state != "stopping":
             name = vm.spec.name
+            self._swaps.vm_ended(name)
             self._drop_child(vm)
             vm.restart_at = None
             vm.reason = reason
@@ -291,6 +333,7 @@ class Supervisor:
         """
         name = vm.spec.name
         self._vms.pop(name, None)
+        self._swaps.vm_ended(name)
         self._drop_child(vm)
         if vm.domain is not None:
             if vm.domain.state is DomainState.RUNNING and not leave:

@@ -40,6 +40,7 @@ class Vm:
             "label": self.spec.label,
             "backend": self.spec.backend,
             "gui_domid": self.spec.gui_domid,
+            "gui_domain": self.spec.gui_domain,
             "display": self.spec.view.display or os.environ.get("DISPLAY"),
             "state": self.state,
             "reason": self.reason,

@@ -61,6 +61,8 @@ class Worker:
         self._listening = False
         self._budget = _READ_BYTES
         self._link: _Link | None = None
+        self._awaited: frozenset[int] | None = None
+        """Windows whose appearance the supervisor waits for."""
         self._do: dict[type[Any], Callable[[Any], None]] = {
             do.SendToAgent: self._send_to_agent,
             do.CreateWindow: self._create,
@@ -95,6 +97,8 @@ class Worker:
             for fd, _ in self._poll.poll(patience):
                 self._wakers[fd]()
             self._settle()
+            if self._awaited is not None:
+                self._say_complete(self._awaited)
             self._listen(not self._host.busy)
             patience = self._tick()
 
@@ -244,8 +248,23 @@ class Worker:
 
     def _answer_supervisor(self) -> None:
         for request in self._supervisor.receive():
-            if request.get("op") == "windows":
-                self._supervisor.send({"event": "windows", "id": request.get("id"), "windows": self._windows()})
+            match request.get("op"):
+                case "windows":
+                    self._supervisor.send({"event": "windows", "id": request.get("id"), "windows": self._windows()})
+                case "shown":
+                    self._supervisor.send({"event": "shown", "windows": sorted(self._shown())})
+                case "await":
+                    self._awaited = frozenset(request["windows"])
+
+    def _shown(self) -> frozenset[int]:
+        link = self._link
+        return frozenset() if link is None or link.session is None else link.session.shown()
+
+    def _say_complete(self, awaited: frozenset[int]) -> None:
+        """Once the awaited windows are on the display: not before it has drawn what it was sent."""
+        if not self._host.busy and awaited <= self._shown():
+            self._awaited = None
+            self._supervisor.send({"event": "complete", "windows": sorted(awaited)})
 
     def _windows(self) -> list[dict[str, Any]]:
         link = self._link

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 # Before numpy is imported: its linear algebra library would start threads, which a process that forks must not have.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from guid.cli import attach, bench, demo, doctor, ps, run, stop, vm, windows
+from guid.cli import attach, bench, demo, doctor, domains, ps, run, stop, swap, vm, windows
 from guiproto.errors import MachineCannot
 
 _DESCRIPTION = """\
@@ -20,6 +20,7 @@ examples:
   guid vm create work --label blue           an AppVM that stays, a virtual machine; then: guid run work -- xterm
   guid ps                                    which VMs are served, by whom
   guid windows --json                        every window, as data
+  guid swap work --to wall                   move its windows to another GUI domain, while it runs
   guid attach --domid 5 --name old --label red
                                              the daemon half alone, for an agent that already runs
   guid demo                                  two AppVMs with applications, to look at
@@ -27,6 +28,7 @@ examples:
 environment:
   DISPLAY            the desktop (or --display)
   VCHAN_SOCKET_DIR   where `attach` on the local backend looks for the agent's socket (default /var/run/vchan)
+  GUID_CONFIG        the configuration (default: guid.toml in odyssey-gui in XDG_CONFIG_HOME or ~/.config)
   GUID_RUNTIME_DIR   where instances keep their control sockets (default: odyssey-gui in XDG_RUNTIME_DIR)
 """
 
@@ -37,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
         prog="guid", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (run, vm, attach, ps, windows, stop, demo, doctor, bench):
+    for command in (run, vm, attach, ps, windows, domains, swap, stop, demo, doctor, bench):
         command.add_to(commands)
     return top
 

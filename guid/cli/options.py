@@ -6,7 +6,10 @@ import os
 import sys
 from typing import Any, Final
 
+from guid.assigned import Assigned
+from guid.gui_domains import gui_domain
 from guid.spec import ViewSpec, VmSpec
+from guiproto.errors import MachineCannot
 
 _ENVIRONMENT: Final = ("VCHAN_SOCKET_DIR", "XAUTHORITY", "XDG_RUNTIME_DIR", "HOME")
 """What a display and the backends may need of the caller's environment."""
@@ -15,10 +18,13 @@ _ENVIRONMENT: Final = ("VCHAN_SOCKET_DIR", "XAUTHORITY", "XDG_RUNTIME_DIR", "HOM
 def add_view(parser: argparse.ArgumentParser) -> None:
     """Options on how windows look and where they appear."""
     group = parser.add_argument_group("view")
-    group.add_argument("--display", metavar=":N", help="the X display to show windows on (default: $DISPLAY)")
     group.add_argument(
-        "--host", choices=("x11", "headless"), default="x11", help="what shows the windows (default: %(default)s)"
+        "--gui-domain",
+        metavar="DOMAIN",
+        help="where to show windows, see `guid domains` (default: where `guid swap` moved the VM last, or dom0)",
     )
+    group.add_argument("--display", metavar=":N", help="the X display of dom0 to show windows on (default: $DISPLAY)")
+    group.add_argument("--host", choices=("x11", "headless"), help="what shows the windows in dom0 (default: x11)")
     group.add_argument(
         "--border-width", type=int, default=3, metavar="PX", help="width of the coloured border (default: %(default)s)"
     )
@@ -49,9 +55,10 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def view_of(args: argparse.Namespace) -> ViewSpec:
     """The view that the options of `add_view` describe."""
+    host = args.host or "x11"
     return ViewSpec(
-        host=args.host,
-        display=args.display or (os.environ.get("DISPLAY") if args.host == "x11" else None),
+        host=host,
+        display=args.display or (os.environ.get("DISPLAY") if host == "x11" else None),
         border_width=args.border_width,
         border=args.border,
         title_prefix=not args.no_title_prefix,
@@ -60,7 +67,19 @@ def view_of(args: argparse.Namespace) -> ViewSpec:
 
 def vm_of(args: argparse.Namespace, **fields: Any) -> VmSpec:
     """The VM description of a command with `add_label` and `add_view`, with the caller's environment in it."""
-    return vm_with(view_of(args), label=args.label, **fields)
+    return placed(args, vm_with(view_of(args), label=args.label, **fields))
+
+
+def placed(args: argparse.Namespace, spec: VmSpec) -> VmSpec:
+    """The same in the GUI domain that was asked for, or else in the VM's own. Raises MachineCannot.
+
+    Whoever names a display or a host means that one of dom0.
+    """
+    if args.gui_domain is not None:
+        if args.display is not None or args.host is not None:
+            raise MachineCannot("a GUI domain has its own display and host", "leave out --display and --host")
+        return gui_domain(args.gui_domain).shows(spec)
+    return spec if args.display is not None or args.host is not None else Assigned().applied(spec)
 
 
 def vm_with(view: ViewSpec, **fields: Any) -> VmSpec:

@@ -6,6 +6,7 @@ import json
 from guid.cli import options
 from guid.cli.names import served
 from guid.cli.table import print_table
+from guid.gui_domains import DEFAULT
 from guid.runtime import runtime_dir
 
 
@@ -25,7 +26,7 @@ def main(args: argparse.Namespace) -> int:
         print(json.dumps(rows, indent=2))
     else:
         print_table(
-            ("NAME", "DOMID", "LABEL", "BACKEND", "STATE", "DISPLAY", "WORKER", "RESTARTS"),
+            ("NAME", "DOMID", "LABEL", "BACKEND", "STATE", "GUI DOMAIN", "DISPLAY", "WORKER", "RESTARTS"),
             [
                 (
                     r["name"],
@@ -33,6 +34,7 @@ def main(args: argparse.Namespace) -> int:
                     r["label"],
                     r["backend"],
                     r["state"],
+                    r["gui_domain"] or DEFAULT,
                     r["display"],
                     r["worker_pid"],
                     r["restarts"],

@@ -138,6 +138,14 @@ class Session:
             return places if keys is None else keys
         return min(keys, places)
 
+    def shown(self) -> frozenset[int]:
+        """The windows of which pixels can be seen, by the agent's ids."""
+        return frozenset(
+            int(window.id)
+            for window in self._windows
+            if (window.mapped or window.docked) and window.buffer is not None and window.damage_rects
+        )
+
     def snapshot(self) -> list[WindowInfo]:
         """Every window, for `guid windows`."""
         return self._windows.info()

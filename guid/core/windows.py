@@ -30,6 +30,7 @@ class Window:
     """Width and height of the attached buffer, in pixels."""
     pages: int = 0
     damage_rects: int = 0
+    """How many were painted so far."""
     restore: Geometry | None = None
     """Where it was before it filled the work area instead of going fullscreen."""
 

@@ -4,91 +4,18 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image
 
-from tests.e2e.rig import Screen, wait_for
+from tests.e2e.desk import Desk
+from tests.e2e.rig import wait_for
 from tests.xserver import XServer
 
 ROUNDS = 10
-BLUE = 0x3465A4
-
-
-class Desk:
-    """A desktop and the `guid` command on it, with a runtime directory of its own."""
-
-    def __init__(self, directory: Path, server: XServer) -> None:
-        self.directory = directory
-        self.runtime = directory / "run"
-        self.screen = Screen(server.display)
-        self._started: list[subprocess.Popen[bytes]] = []
-        self.environ = {
-            **os.environ,
-            "DISPLAY": server.display,
-            "GUID_RUNTIME_DIR": str(self.runtime),
-            "PYTHONPATH": str(Path(__file__).parents[2]),
-        }
-
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        with (self.directory / "guid.log").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "guid.cli.main", *arguments],
-                env=self.environ,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self.directory,
-            )
-        self._started.append(process)
-        return process
-
-    def close(self) -> None:
-        with contextlib.suppress(AssertionError):
-            self.guid("stop", "--all")
-        for process in self._started:
-            process.terminate()
-            process.wait(30)
-        self.screen.close()
-
-    def guid(self, *arguments: str, status: int = 0) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "guid.cli.main", *arguments],
-            env=self.environ,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-            cwd=self.directory,
-        )
-        assert done.returncode == status, done.stderr
-        return done.stdout if status == 0 else done.stderr
-
-    def windows(self) -> list[dict[str, Any]]:
-        return list(json.loads(self.guid("windows", "--json")))
-
-    def vms(self) -> list[dict[str, Any]]:
-        return list(json.loads(self.guid("ps", "--json")))
-
-    def shown(self, title: str) -> dict[str, Any] | None:
-        return next((w for w in self.windows() if w["title"] == title and w["mapped"] and w["damage_rects"]), None)
-
-    def painted(self, title: str) -> bool:
-        """Whether the window is on the desktop with its border and more than one colour inside."""
-        window = self.shown(title)
-        if window is None:
-            return False
-        x, y, width, height = (window[key] for key in ("x", "y", "width", "height"))
-        frame = self.screen.pixels(x - 3, y - 3, width + 6, height + 6)
-        ring = np.concatenate((frame[:3].ravel(), frame[-3:].ravel(), frame[:, :3].ravel(), frame[:, -3:].ravel()))
-        return bool((ring == BLUE).all()) and len(np.unique(frame[3:-3, 3:-3])) > 1
 
 
 @pytest.fixture
