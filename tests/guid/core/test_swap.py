@@ -202,7 +202,7 @@ class Anything(RuleBasedStateMachine):
                 "vm_ended",
                 "tick",
             ]
-        ),  # fmt: skip
+        ),
         windows=st.frozensets(st.integers(1, 3), max_size=2),
         passed=st.floats(0, 12),
     )
