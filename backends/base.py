@@ -4,6 +4,7 @@ A backend is N + M's N: a vchan, page sharing in the guest, page mapping in the 
 outside a backend's own folder knows its name. `backends.conformance` is the executable form of this text.
 """
 
+import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from collections.abc import Mapping as Environment
@@ -306,6 +307,13 @@ class DomainDriver(ABC):
         """Environment variables with which `Backend.client` for that domain must be called; empty for most."""
         return {}
 
+    def enter(self, name: str, argv: Sequence[str], environ: Environment[str, str], fds: Sequence[int]) -> int:  # noqa: ARG002 - for those who can
+        """Start a process of this machine's inside a domain, confined like the domain; returns its pid.
+
+        It is a child of the caller's and inherits `fds`. Raises MachineCannot where a backend cannot do that (default).
+        """
+        raise MachineCannot(f"nothing of this machine can run inside {name!r}", "GUI domains are local AppVMs, or here")
+
     @abstractmethod
     def close(self) -> None:
         """Stop watching. Running domains go on."""
@@ -348,6 +356,14 @@ class Backend(ABC):
     def mapper(self, domid: int, peer: int) -> PageMapper:
         """Maps pages that `peer` shares with `domid` (this domain). Made when a vchan to it has just connected."""
 
+    def keep_door(self, outer: socket.socket, domid: int, peer: int, port: int) -> None:  # noqa: ARG002 - as above
+        """Connect to the server in `peer` as `domid`, for a process that sees nothing of this machine but its door.
+
+        That process has its end's number in the environment variable `DOOR`. Returns when the end is closed. Raises
+        MachineCannot where a backend cannot do that (default).
+        """
+        raise MachineCannot(f"backend {self.name} cannot connect for a process inside another domain")
+
     def domains(self, state_dir: Path) -> DomainDriver:  # noqa: ARG002 - for those who can
         """The domain driver, keeping what it must remember under `state_dir`. Raises MachineCannot if it has none."""
         raise MachineCannot(f"backend {self.name} starts no domains", "start the AppVM yourself and use `guid attach`")
@@ -359,6 +375,9 @@ class Backend(ABC):
 
 VARIABLES: Final = "VCHAN_"
 """What the names of environment variables begin with that tell a backend where it is; applications do not get them."""
+
+DOOR: Final = VARIABLES + "DOOR"
+"""The variable that says which descriptor leads to whoever does `Backend.keep_door`."""
 
 BackendFactory = Callable[[Environment[str, str]], Backend]
 """What a third party registers: called with the environment variables to respect (usually `os.environ`)."""

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from guid.gui_domains import GuiDomain, gui_domain
-from guid.spec import VmSpec
 from guiproto.errors import MachineCannot
 
 
@@ -40,11 +39,6 @@ class Assigned:
             raise MachineCannot(
                 f"{vm} was given to GUI domain {name!r}: {error.what}", f"`guid swap {vm} --to dom0` gives it to dom0"
             ) from None
-
-    def applied(self, spec: VmSpec) -> VmSpec:
-        """The VM as its GUI domain shows it. Raises as `domain`."""
-        domain = self.domain(spec.name)
-        return spec if domain is None else domain.shows(spec)
 
     def set(self, vm: str, gui_domain: str) -> None:
         """Remember it. Raises MachineCannot."""

@@ -5,6 +5,9 @@
     host = "headless"     # "x11" (the default) or "headless"
     display = ":1"        # for x11
 
+    [gui-domain.sys-gui]
+    vm = "sys-gui"        # a local AppVM, on whose own display the windows appear; its domain id is the id
+
 There always is dom0: domain 0, on the display of whoever asks, unless the file says otherwise.
 """
 
@@ -24,22 +27,30 @@ from guiproto.errors import MachineCannot
 DEFAULT: Final = "dom0"
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,30}")
 _TABLE: Final = "gui-domain"
-_KEYS: Final = {"id": int, "host": str, "display": str}
+_KEYS: Final = {"id": int, "host": str, "display": str, "vm": str}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class GuiDomain:
-    """Where windows can be shown. Sizes of nothing: the display says how large it is."""
+    """Where windows can be shown."""
 
     name: str
-    id: int
+    id: int | None
+    """None: that of `vm`, which only those know who serve it."""
     host: str = "x11"
     display: str | None = None
+    vm: str = ""
 
-    def shows(self, spec: VmSpec) -> VmSpec:
-        """The same VM, shown here."""
+    def shows(self, spec: VmSpec, vms: Mapping[str, int]) -> VmSpec:
+        """The same VM, shown here. `vms`: the domain ids of the AppVMs that run. Raises MachineCannot."""
+        domid = vms.get(self.vm) if self.vm else self.id
+        if domid is None:
+            raise MachineCannot(
+                f"GUI domain {self.name} is in AppVM {self.vm}, which does not run",
+                f"start it: guid run {self.vm} --label gray -- COMMAND",
+            )
         view = dataclasses.replace(spec.view, host=self.host, display=self.display)
-        return dataclasses.replace(spec, gui_domid=self.id, gui_domain=self.name, view=view)
+        return dataclasses.replace(spec, gui_domid=domid, gui_domain=self.name, gui_vm=self.vm, view=view)
 
 
 def config_path(environ: Mapping[str, str] = os.environ) -> Path:
@@ -71,8 +82,7 @@ def gui_domains(path: Path, display: str | None) -> dict[str, GuiDomain]:
     for name, values in table.items():
         domain = found[name] = _domain(path, text, name, values)
         for other in found.values():
-            same_place = (other.host, other.display) == (domain.host, domain.display)
-            if other is not domain and other.id == domain.id and same_place:
+            if other is not domain and dataclasses.replace(other, name=name) == domain:
                 raise _wrong(path, text, name, f"{name} and {other.name} are the same", "remove one of them")
     found.setdefault(DEFAULT, GuiDomain(DEFAULT, 0, "x11", display))
     return found
@@ -99,6 +109,11 @@ def _domain(path: Path, text: str, name: str, values: Any) -> GuiDomain:
         if type(value) is not _KEYS[key]:
             kind = "a number" if _KEYS[key] is int else "text in quotes"
             raise _wrong(path, text, key, f"{key} in {section} is {value!r}", f"it must be {kind}")
+    if vm := values.get("vm", ""):
+        for key in ("id", "host", "display"):
+            if key in values:
+                raise _wrong(path, text, key, f"{section} has a vm and its own {key}", "the AppVM decides: remove it")
+        return GuiDomain(name, None, vm=vm)
     if not 0 <= values.get("id", -1) <= 0xFFFF:
         raise _wrong(path, text, name, f"{section} has no id from 0 to 65535", "write id = N")
     if values.get("host", "x11") not in HOSTS:

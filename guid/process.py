@@ -60,10 +60,10 @@ def _child(spec: VmSpec, sock: socket.socket) -> NoReturn:
     """Never returns, so that the parent's objects on the stack stay referenced and close none of our descriptors."""
     status = 1
     try:
-        _leave_parent(sock.fileno(), spec.name)
+        leave_parent(sock.fileno(), spec.name)
         line = LineSocket(sock)
-        _log_to(line)
-        ended = _serve(spec, line)
+        log_to(line)
+        ended = serve(spec, line)
         line.send({"event": "ended", **ended})
         status = 0
     except BaseException:
@@ -72,7 +72,8 @@ def _child(spec: VmSpec, sock: socket.socket) -> NoReturn:
         os._exit(status)
 
 
-def _serve(spec: VmSpec, line: LineSocket) -> dict[str, str]:
+def serve(spec: VmSpec, line: LineSocket) -> dict[str, str]:
+    """Be the worker of `spec` until its line is closed or it cannot go on; what became of it."""
     os.environ.update(spec.environ)
     sys.path.extend(entry for entry in spec.python_path if entry not in sys.path)
     try:
@@ -104,9 +105,11 @@ def _serve(spec: VmSpec, line: LineSocket) -> dict[str, str]:
     return {"kind": "asked", "reason": "the supervisor ended it"}
 
 
-def _leave_parent(keep: int, name: str) -> None:
+def leave_parent(keep: int, name: str, *, end_with_parent: bool = True) -> None:
+    """Make a forked process one of its own, which keeps only the standard descriptors and `keep`."""
     libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if end_with_parent:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     libc.prctl(_PR_SET_NAME, f"guid:{name}".encode()[:15])
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP):
@@ -127,6 +130,7 @@ class _LineHandler(logging.Handler):
             self._line.send({"event": "log", "level": record.levelno, "text": self.format(record)})
 
 
-def _log_to(line: LineSocket) -> None:
+def log_to(line: LineSocket) -> None:
+    """Have everything that is logged said on the line."""
     root = logging.getLogger()
     root.handlers[:] = [_LineHandler(line)]

@@ -177,7 +177,8 @@ class Requests:
         """Answered when the last of the VMs has moved, or not."""
         names = [str(name) for name in request["names"]]
         target = GuiDomain(**request["to"])
-        specs = {name: target.shows(self._vm(name).spec) for name in names}
+        running = {vm.spec.name: vm.spec.domid for vm in self._control.vms.values()}
+        specs = {name: target.shows(self._vm(name).spec, running) for name in names}
         results: dict[str, tuple[bool, str]] = {}
 
         def note(name: str, moved: bool, text: str) -> None:

@@ -40,6 +40,8 @@ class VmSpec:
     gui_domid: int = 0
     gui_domain: str = ""
     """The name of the GUI domain, where it is one of those that are configured."""
+    gui_vm: str = ""
+    """The AppVM that is the GUI domain; "" for one here."""
     backend: str = "local"
     view: ViewSpec = field(default_factory=ViewSpec)
     environ: Mapping[str, str] = field(default_factory=dict)

@@ -25,6 +25,7 @@ from guid.spec import VmSpec
 from guid.swaps import Done, Orders, Swaps, end
 from guid.vm import Vm
 from guid.window_queries import WindowQueries
+from guid.within import start_worker_within
 from guiproto.errors import MachineCannot
 
 _BACKOFF_FIRST: Final = 0.25
@@ -226,9 +227,13 @@ class Supervisor:
     # --- workers ---
 
     def _start_worker(self, vm: Vm) -> None:
-        vm.child = fork_worker(vm.spec)
         vm.started = self._clock()
         self._set_state(vm, "starting")
+        try:
+            vm.child = self.start_process(vm.spec)
+        except MachineCannot as error:
+            self._again(vm, str(error))
+            return
         self._poll.register(vm.child.line.fileno(), select.EPOLLIN)
         self._poll.register(vm.child.pidfd, select.EPOLLIN)
 
@@ -271,12 +276,15 @@ class Supervisor:
             return
         # Being killed is nobody's fault here; everything else may be the agent's doing, and it may do it again.
         healthy = vm.state == "connected" and (killed or self._clock() - vm.started >= _HEALTHY_AFTER)
+        self._again(vm, reason, "session ended: " if kind == "violation" else "", healthy=healthy)
+
+    def _again(self, vm: Vm, reason: str, what: str = "", *, healthy: bool = False) -> None:
+        """Start a worker later."""
         vm.backoff = _BACKOFF_FIRST if healthy or not vm.backoff else min(vm.backoff * 2, _BACKOFF_MAX)
         vm.restarts += 1
         vm.restart_at = self._clock() + vm.backoff
         vm.reason = reason
         self._set_state(vm, "restarting")
-        what = "session ended: " if kind == "violation" else ""
         vm.say(f"{what}{reason}; again in {vm.backoff:g} s", logging.WARNING)
 
     def _drop_child(self, vm: Vm) -> bool:
@@ -289,6 +297,19 @@ class Supervisor:
         return killed
 
     # --- what swaps need ---
+
+    def start_process(self, spec: VmSpec) -> Child:
+        """Start a worker's process, in the AppVM that is its GUI domain if there is one. Raises MachineCannot."""
+        if not spec.gui_vm:
+            return fork_worker(spec)
+        host = self._vms.get(spec.gui_vm)
+        if host is None or host.domain is None:
+            raise MachineCannot(f"AppVM {spec.gui_vm} does not run", f"start it, or `guid swap {spec.name} --to dom0`")
+        if host.spec.backend != spec.backend:
+            raise MachineCannot(f"{spec.name} and {spec.gui_vm} are of different backends", "swap it to dom0")
+        if host.spec.gui_vm == spec.name:
+            raise MachineCannot(f"{spec.gui_vm} is itself shown by {spec.name}", "swap one of them to dom0")
+        return start_worker_within(spec, self._drivers.get(host.spec.backend))
 
     def drop_worker(self, vm: Vm) -> None:
         """End the worker of a VM whose windows move; none is started for it."""

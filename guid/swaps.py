@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from guid.control import Message
 from guid.core.swap import Await, Command, Do, Finished, Swap
-from guid.process import Child, fork_worker
+from guid.process import Child
 from guid.spec import VmSpec
 from guid.vm import Vm
 from guiproto.errors import MachineCannot
@@ -34,6 +34,9 @@ class Orders(Protocol):
 
 class Workers(Protocol):
     """Who keeps the workers of VMs."""
+
+    def start_process(self, spec: VmSpec) -> Child:
+        """Start a worker's process, wherever it runs. Raises MachineCannot."""
 
     def drop_worker(self, vm: Vm) -> None:
         """End it, if there is one, and start none."""
@@ -71,7 +74,7 @@ class Swaps:
         if name in self._moving:
             target = self._moving[name].swap.target
             raise MachineCannot(f"{name} is on its way to {target}", "wait until that has ended")
-        if (spec.gui_domid, spec.view) == (vm.spec.gui_domid, vm.spec.view):
+        if (spec.gui_domid, spec.gui_vm, spec.view) == (vm.spec.gui_domid, vm.spec.gui_vm, vm.spec.view):
             done(True, f"{spec.shown_by()} shows {name} already")
             return
         swap = Swap(
@@ -168,7 +171,11 @@ class Swaps:
         vm, target = moving.vm, moving.spec.gui_domid
         match command:
             case Do.OPEN_TARGET:
-                child = moving.child = fork_worker(moving.spec)
+                try:
+                    child = moving.child = self._workers.start_process(moving.spec)
+                except MachineCannot as error:
+                    self._carry_out(moving, moving.swap.target_ended(str(error)))
+                    return
                 self._poll.register(child.line.fileno(), select.EPOLLIN)
                 self._poll.register(child.pidfd, select.EPOLLIN)
             case Do.PREPARE | Do.COMMIT:

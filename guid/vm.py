@@ -41,7 +41,7 @@ class Vm:
             "backend": self.spec.backend,
             "gui_domid": self.spec.gui_domid,
             "gui_domain": self.spec.gui_domain,
-            "display": self.spec.view.display or os.environ.get("DISPLAY"),
+            "display": None if self.spec.gui_vm else self.spec.view.display or os.environ.get("DISPLAY"),
             "state": self.state,
             "reason": self.reason,
             "restarts": self.restarts,

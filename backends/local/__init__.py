@@ -5,25 +5,30 @@ Both sockets lie in $VCHAN_SOCKET_DIR, by default that of Qubes' libvchan-socket
 
 import os
 import shutil
+import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from backends.base import Backend, DomainDriver, MachineCannot, PageMapper, PageSharer, Vchan
+from backends.base import DOOR, Backend, DomainDriver, MachineCannot, PageMapper, PageSharer, Vchan
+from backends.local.approach import Door, keep_door
 from backends.local.mapping import LocalMapper
 from backends.local.sharing import LocalSharer
+from backends.local.sharing import socket_path as pages_path
 from backends.local.vchan import DEFAULT_SOCKET_DIR, LocalClient, LocalServer
+from backends.local.vchan import socket_path as vchan_path
 
 _MAX_DOMID: Final = 0xFFFF
 
 
 class LocalBackend(Backend):
-    """Everything meets in `socket_dir`."""
+    """Everything meets in `socket_dir`, but for clients that have a `door` to their one server."""
 
     name = "local"
 
-    def __init__(self, socket_dir: Path) -> None:
+    def __init__(self, socket_dir: Path, door: Door | None = None) -> None:
         self.socket_dir = socket_dir.absolute()
+        self._door = door
 
     def missing(self, *, domains: bool = False) -> Sequence[str]:
         missing = []
@@ -41,13 +46,17 @@ class LocalBackend(Backend):
         return LocalServer(self.socket_dir, _checked(domid), _checked(peer), port)
 
     def client(self, domid: int, peer: int, port: int) -> Vchan:
-        return LocalClient(self.socket_dir, _checked(peer), _checked(domid), port)
+        return LocalClient(self.socket_dir, _checked(peer), _checked(domid), port, door=self._door)
 
     def sharer(self, domid: int, gui_domid: int) -> PageSharer:
         return LocalSharer(self.socket_dir, _checked(domid), _checked(gui_domid))
 
     def mapper(self, domid: int, peer: int) -> PageMapper:
-        return LocalMapper(self.socket_dir, _checked(domid), _checked(peer))
+        return LocalMapper(self.socket_dir, _checked(domid), _checked(peer), self._door)
+
+    def keep_door(self, outer: socket.socket, domid: int, peer: int, port: int) -> None:
+        vchan, pages = vchan_path(self.socket_dir, peer, domid, port), pages_path(self.socket_dir, peer, domid)
+        keep_door(outer, vchan, pages)
 
     def domains(self, state_dir: Path) -> DomainDriver:
         # Only the supervisor starts domains; workers and agents do without this module.
@@ -58,7 +67,8 @@ class LocalBackend(Backend):
 
 def factory(environ: Mapping[str, str]) -> Backend:
     """The entry point `local`."""
-    return LocalBackend(Path(environ.get("VCHAN_SOCKET_DIR") or DEFAULT_SOCKET_DIR))
+    door = Door(socket.socket(fileno=int(environ[DOOR]))) if DOOR in environ else None
+    return LocalBackend(Path(environ.get("VCHAN_SOCKET_DIR") or DEFAULT_SOCKET_DIR), door)
 
 
 def _checked(domid: int) -> int:

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Final, Self
 
 from backends.base import Domain, DomainDriver, DomainSpec, DomainState
-from backends.local import processes, sandbox
-from backends.local.launch import furnish, launch
+from backends.local import enter, processes, sandbox
+from backends.local.launch import furnish, launch, sandbox_environment
 from backends.local.processes import Process
 from guiproto.errors import MachineCannot
 
@@ -157,6 +157,16 @@ class LocalDomains(DomainDriver):
     def runtime(self, name: str) -> Mapping[str, str]:
         """The AppVM's own rendezvous: it cannot reach another's, nor another it."""
         return {"VCHAN_SOCKET_DIR": str(self._state_dir / name / "vchan")}
+
+    def enter(self, name: str, argv: Sequence[str], environ: Mapping[str, str], fds: Sequence[int]) -> int:
+        """As the contract says. Call it in the main thread of a process that has no other."""
+        self.list()
+        vm = self._vms.get(name)
+        if vm is None or not vm.record.sandbox:
+            raise MachineCannot(
+                f"there is no sandbox {name!r}", f"start one: guid run {name} --label gray -- sleep inf"
+            )
+        return enter.spawn(vm.record.session.pid, argv, {**sandbox_environment(), **environ}, fds)
 
     def close(self) -> None:
         """As the contract says. May be called twice."""

@@ -76,7 +76,7 @@ def _launch_plainly(spec: DomainSpec, place: Path, mark: str, collar: int | None
 
 def _launch_sandbox(spec: DomainSpec, place: Path, collar: int | None) -> tuple[int, int]:
     log = place / "log"
-    environ = _environment(sandbox.HOME, sandbox.VCHAN_DIR) | {"XDG_RUNTIME_DIR": f"/run/user/{sandbox.USER_ID}"}
+    environ = sandbox_environment()
     info, tell_info = os.pipe()
     # As standard input, because bubblewrap keeps that open until the sandbox has ended, and hardly anything else.
     ended, alive = os.pipe()
@@ -118,6 +118,11 @@ def _give_up(keeper: int, session: int | None = None) -> None:
     """End what was started and reap it. Both pids are our unreaped child's or its child's, so they are no others'."""
     os.kill(keeper if session is None else session, signal.SIGKILL)
     os.waitpid(keeper, 0)
+
+
+def sandbox_environment() -> dict[str, str]:
+    """What every process of ours in a sandbox starts with."""
+    return _environment(sandbox.HOME, sandbox.VCHAN_DIR) | {"XDG_RUNTIME_DIR": f"/run/user/{sandbox.USER_ID}"}
 
 
 def _session(spec: DomainSpec, collar: int | None) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from backends.base import MappedPages, PageMapper, PeerMisbehaved, Refs
+from backends.local.approach import Door
 from backends.local.sharing import (
     ADD,
     ANNOUNCEMENT,
@@ -34,9 +35,10 @@ _NEWS_AT_ONCE: Final = 4096
 class LocalMapper(PageMapper):
     """Maps pages that domain `peer` shares with domain `domid`, for one session of the vchan between them."""
 
-    def __init__(self, directory: Path, domid: int, peer: int) -> None:
+    def __init__(self, directory: Path, domid: int, peer: int, door: Door | None = None) -> None:
         """Connects if the peer shares pages at all; a domain that does not is found out by its first reference."""
-        self._socket = connect(socket_path(directory, peer, domid), socket.SOCK_SEQPACKET)
+        path = socket_path(directory, peer, domid)
+        self._socket = connect(path, socket.SOCK_SEQPACKET) if door is None else door.pages()
         self._shares = self._socket is not None
         self._closed = False
         self._regions: dict[int, Region] = {}

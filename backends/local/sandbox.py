@@ -33,8 +33,8 @@ SHELL: Final = "/bin/bash" if Path("/bin/bash").exists() else "/bin/sh"
 
 PROJECT: Final = Path(__file__).resolve().parents[2]
 """The directory that holds this project's packages."""
-PACKAGES: Final = ("guiproto", "shm", "backends", "guiagent")
-"""Those that an AppVM needs. The daemon is none of its business."""
+PACKAGES: Final = ("guiproto", "shm", "backends", "guiagent", "guid")
+"""Those that an AppVM needs; the daemon in case that it shows the windows of others."""
 
 _NAMESPACES: Final = (
     "--unshare-pid", "--unshare-ipc", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try",

@@ -17,9 +17,9 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import Final
 
-from backends.arrival import Arrival
 from backends.base import Vchan, VchanState
-from backends.rendezvous import ANCILLARY_BYTES, Listener, connect, hang_up, is_fresh, received_descriptors
+from backends.local.approach import Approach, Door, DoorApproach, PathApproach
+from backends.rendezvous import ANCILLARY_BYTES, Listener, hang_up, received_descriptors
 from shm.region import close_untrusted
 
 DEFAULT_SOCKET_DIR: Final = "/var/run/vchan"
@@ -213,31 +213,35 @@ class LocalClient(_Stream):
     """The client end in domain `client`: connects to the server in domain `server` when that exists."""
 
     def __init__(
-        self, directory: Path, server: int, client: int, port: int, *, buffer_bytes: int = BUFFER_BYTES
+        self,
+        directory: Path,
+        server: int,
+        client: int,
+        port: int,
+        *,
+        buffer_bytes: int = BUFFER_BYTES,
+        door: Door | None = None,
     ) -> None:
         """Returns at once; the first look for the server is due, and `fileno()` says so."""
         super().__init__(buffer_bytes)
-        self._path = socket_path(directory.absolute(), server, client, port)
-        self._arrival: Arrival | None = Arrival(self._path)
-        for fd in self._arrival.filenos:
+        path = socket_path(directory, server, client, port)
+        self._approach: Approach | None = PathApproach(path) if door is None else DoorApproach(door)
+        for fd in self._approach.filenos:
             self._epoll.register(fd, select.EPOLLIN)
 
     def _meet(self) -> socket.socket | None:
-        assert self._arrival is not None
-        self._arrival.begin_look()
-        met = connect(self._path, socket.SOCK_STREAM)
+        assert self._approach is not None
+        met = self._approach.look()
         if met is not None:
             self._part()
-        elif is_fresh(self._path):
-            self._arrival.retry()
         return met
 
     def _part(self) -> None:
-        if self._arrival is not None:
-            for fd in self._arrival.filenos:
+        if self._approach is not None:
+            for fd in self._approach.filenos:
                 self._epoll.unregister(fd)
-            self._arrival.close()
-            self._arrival = None
+            self._approach.close()
+            self._approach = None
 
 
 def _ioctl_int(connection: socket.socket, request: int) -> int:

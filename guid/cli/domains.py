@@ -20,6 +20,9 @@ in guid.toml ($GUID_CONFIG, or ~/.config/odyssey-gui/guid.toml):
   host = "headless"     or "x11", the default
   display = ":1"        for x11
 
+  [gui-domain.sys-gui]
+  vm = "sys-gui"        a local AppVM: the windows appear on its own display, as part of its own windows
+
 `guid swap` moves VMs from one to another."""
 
 
@@ -35,16 +38,19 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 def main(args: argparse.Namespace) -> int:
     """Print the list."""
-    vms: dict[str, list[str]] = {}
+    shown: dict[str, list[str]] = {}
     for row in served(runtime_dir()):
-        vms.setdefault(row["gui_domain"] or DEFAULT, []).append(row["name"])
+        shown.setdefault(row["gui_domain"] or DEFAULT, []).append(row["name"])
     found = gui_domains(config_path(), os.environ.get("DISPLAY"))
     if args.json:
-        print(json.dumps([dataclasses.asdict(d) | {"vms": vms.get(d.name, [])} for d in found.values()], indent=2))
+        print(json.dumps([dataclasses.asdict(d) | {"shows": shown.get(d.name, [])} for d in found.values()], indent=2))
     else:
         print_table(
-            ("NAME", "ID", "HOST", "DISPLAY", "VMS"),
-            [(d.name, d.id, d.host, d.display, " ".join(vms.get(d.name, [])) or None) for d in found.values()],
+            ("NAME", "ID", "HOST", "DISPLAY", "VM", "SHOWS"),
+            [
+                (d.name, d.id, d.host, d.display, d.vm or None, " ".join(shown.get(d.name, [])) or None)
+                for d in found.values()
+            ],
             empty="",
         )
     return 0

@@ -7,7 +7,9 @@ import sys
 from typing import Any, Final
 
 from guid.assigned import Assigned
-from guid.gui_domains import gui_domain
+from guid.cli.names import served
+from guid.gui_domains import GuiDomain, gui_domain
+from guid.runtime import runtime_dir
 from guid.spec import ViewSpec, VmSpec
 from guiproto.errors import MachineCannot
 
@@ -78,8 +80,14 @@ def placed(args: argparse.Namespace, spec: VmSpec) -> VmSpec:
     if args.gui_domain is not None:
         if args.display is not None or args.host is not None:
             raise MachineCannot("a GUI domain has its own display and host", "leave out --display and --host")
-        return gui_domain(args.gui_domain).shows(spec)
-    return spec if args.display is not None or args.host is not None else Assigned().applied(spec)
+        domain: GuiDomain | None = gui_domain(args.gui_domain)
+    elif args.display is not None or args.host is not None:
+        domain = None
+    else:
+        domain = Assigned().domain(spec.name)
+    if domain is None:
+        return spec
+    return domain.shows(spec, {row["name"]: row["domid"] for row in served(runtime_dir())} if domain.vm else {})
 
 
 def vm_with(view: ViewSpec, **fields: Any) -> VmSpec:

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from tests.e2e.desk import Desk
+from tests.e2e.desk import BLUE, Desk
 from tests.e2e.rig import Screen, wait_for
 from tests.xserver import XServer
 
@@ -30,6 +31,7 @@ def desk(tmp_path: Path, wall: Screen) -> Iterator[Desk]:
         f'[gui-domain.wall]\nid = 32\ndisplay = "{wall.name}"\n'
         f'[gui-domain.upstairs]\nid = 0\ndisplay = "{wall.name}"\n'
         '[gui-domain.nowhere]\nid = 0\ndisplay = ":4321"\n'
+        '[gui-domain.sys-gui]\nvm = "sys-gui"\n'
         '[gui-domain.air]\nid = 33\nhost = "headless"\n'
     )
     with XServer(1600, 1000) as server:
@@ -71,7 +73,7 @@ def test_a_display_that_cannot_be_reached_changes_nothing(desk: Desk) -> None:
 
 def test_where_windows_can_be_shown(desk: Desk, wall: Screen) -> None:
     rows = {row["name"]: row for row in json.loads(desk.guid("domains", "--json"))}
-    assert set(rows) == {"dom0", "wall", "upstairs", "nowhere", "air"}
+    assert set(rows) == {"dom0", "wall", "upstairs", "nowhere", "air", "sys-gui"}
     assert rows["wall"]["display"] == wall.name
     assert rows["dom0"]["id"] == 0
     assert "did you mean 'wall'" in desk.guid("swap", "work", "--to", "wal", status=1)
@@ -83,3 +85,29 @@ def test_a_vm_is_shown_where_it_was_moved_when_it_starts_again(desk: Desk, wall:
     desk.guid("run", "work", "--label", "blue", "--detach", "--", *XTERM)
     wait_for("the window", partial(desk.painted, "inside"))
     assert _domain(desk) == "upstairs"
+
+
+GRAY = 0x555753
+
+
+def test_a_gui_domain_in_an_appvm(desk: Desk) -> None:
+    """The window is in the border of its own VM, inside a window of the GUI domain's VM in that one's border."""
+    desk.guid("run", "sys-gui", "--label", "gray", "--detach", "--", "sleep", "600")
+    wait_for("sys-gui", lambda: desk.vms()[0]["state"] == "connected")
+    desk.guid("run", "work", "--label", "blue", "--gui-domain", "sys-gui", "--detach", "--", *XTERM)
+    outer = wait_for("the window", lambda: desk.shown("[work] inside"))
+    assert outer["vm"] == "sys-gui"
+    inner = wait_for("the window inside", lambda: desk.shown("inside"))
+    assert inner["vm"] == "work"
+    x, y, width, height = (outer[key] for key in ("x", "y", "width", "height"))
+    assert (width, height) == (inner["width"] + 6, inner["height"] + 6)
+
+    def framed() -> bool:
+        frame = desk.screen.pixels(x - 3, y - 3, width + 6, height + 6)
+        content = frame[6:-6, 6:-6]
+        frame[6:-6, 6:-6] = BLUE
+        inside_right = bool((frame[3:-3, 3:-3] == BLUE).all())
+        frame[3:-3, 3:-3] = GRAY
+        return inside_right and bool((frame == GRAY).all()) and len(np.unique(content)) > 1
+
+    wait_for("both borders", framed)
