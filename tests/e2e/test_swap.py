@@ -104,7 +104,7 @@ def test_a_gui_domain_in_an_appvm(desk: Desk) -> None:
 
     def framed() -> bool:
         frame = desk.screen.pixels(x - 3, y - 3, width + 6, height + 6)
-        content = frame[6:-6, 6:-6]
+        content = frame[6:-6, 6:-6].copy()
         frame[6:-6, 6:-6] = BLUE
         inside_right = bool((frame[3:-3, 3:-3] == BLUE).all())
         frame[3:-3, 3:-3] = GRAY

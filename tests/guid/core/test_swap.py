@@ -1,5 +1,6 @@
 """Conversations of a swap: whatever happens, either the present GUI domain has the windows afterwards or the target."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -81,11 +82,12 @@ def test_a_target_that_does_not_show_every_window() -> None:
 @pytest.mark.parametrize("steps", [0, 1, 2, 3])
 def test_a_target_that_refuses_or_dies_before_it_shows_everything(steps: int) -> None:
     swap = _swap()
-    for step in (
+    way: list[Callable[[], object]] = [
         lambda: swap.target_ready(100.1),
         lambda: swap.target_connected(100.2),
         lambda: swap.present_shows({5}, 100.3),
-    )[:steps]:
+    ]
+    for step in way[:steps]:
         step()
     assert swap.target_ended("no MIT-SHM") == [Do.WITHDRAW, Do.CLOSE_TARGET, _stays("no MIT-SHM")]
     assert swap.tick(200.0) == []
