@@ -33,7 +33,7 @@ SHELL: Final = "/bin/bash" if Path("/bin/bash").exists() else "/bin/sh"
 
 PROJECT: Final = Path(__file__).resolve().parents[2]
 """The directory that holds this project's packages."""
-PACKAGES: Final = ("guiproto", "shm", "backends", "guiagent")
+PACKAGES: Final = ("guiproto", "shm", "backends", "qubesdb", "guiagent")
 """Those that an AppVM needs. The daemon is none of its business."""
 
 _NAMESPACES: Final = (
