@@ -48,9 +48,13 @@ class Listener:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = _lock(path.with_suffix(".lock"), what)
             self._socket = socket.socket(socket.AF_UNIX, kind | socket.SOCK_NONBLOCK)
-            os.fchmod(self._socket.fileno(), mode)  # Linux gives the file that bind makes this mode
+            os.fchmod(self._socket.fileno(), mode)  # Linux gives the file that bind makes this mode, but for the umask
             new.unlink(missing_ok=True)
-            bind(self._socket, new)
+            umask = os.umask(0o777 & ~mode)
+            try:
+                bind(self._socket, new)
+            finally:
+                os.umask(umask)
             owner = path.parent.stat()
             if os.geteuid() == 0 and owner.st_uid != 0:
                 os.chown(new, owner.st_uid, owner.st_gid, follow_symlinks=False)

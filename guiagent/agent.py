@@ -37,8 +37,12 @@ LONGEST_PAUSE: Final = 30.0
 class Agent:
     """Runs one source for whatever daemon connects."""
 
-    def __init__(self, listen: Callable[[], Vchan], source: Source, publish: Callable[[], None]) -> None:
+    def __init__(
+        self, listen: Callable[[], Vchan], source: Source, publish: Callable[[], None], *, serving: bool = True
+    ) -> None:
         """`listen` opens a vchan's server end; `publish` makes shared pages reachable before references are sent.
+
+        `serving`: whether to begin with it, see `serve`.
 
         Raises MachineCannot when `listen` does, for example because another agent serves the same domains.
         """
@@ -56,8 +60,10 @@ class Agent:
         self._pause = 0.0
         self._listen_at = 0.0
         self._stopping = False
+        self._serving = serving
         self._vchan: Vchan | None = None
-        self._open()
+        if serving:
+            self._open()
         self._watch(source.fileno(), self._look)
 
     def run(self, stop_fd: int) -> None:
@@ -68,7 +74,22 @@ class Agent:
             self._say()
             self._source.flush()
             for fd, _ in self._epoll.poll(self._patience()):
-                self._wakers[fd]()
+                waker = self._wakers.get(fd)
+                if waker is not None:  # otherwise it was closed by one before it in this turn
+                    waker()
+
+    def follow(self, fd: int, waker: Callable[[], None]) -> None:
+        """Call `waker` from the loop whenever `fd`, which stays open for as long as we are, polls readable."""
+        self._watch(fd, waker)
+
+    def serve(self, serving: bool) -> None:
+        """Serve daemons from now on, or hang up and serve none. Raises MachineCannot as the constructor does."""
+        self._serving = serving
+        if not serving and self._vchan is not None:
+            self._pause = 0.0
+            self._hang_up()
+        elif serving and self._vchan is None and not self._pause:
+            self._open()
 
     def close(self) -> None:
         """Hang up."""
@@ -188,12 +209,12 @@ class Agent:
             self._source.perform(operation)
         if self._pause:
             self._listen_at = time.monotonic() + self._pause
-        else:
+        elif self._serving:
             self._open()
 
     def _patience(self) -> float | None:
         """Seconds to sleep at most; listens again when it is time."""
-        if self._vchan is not None:
+        if self._vchan is not None or not self._serving:
             return None
         left = self._listen_at - time.monotonic()
         if left > 0:

@@ -14,9 +14,13 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from backends import registry as backends
 from guiagent.agent import Agent
+from guiagent.settings import Settings
 from guiagent.sources import registry as sources
+from guiagent.sources.base import Source
 from guiproto.errors import MachineCannot
 from guiproto.limits import GUI_PORT
+from qubesdb.keys import GUI_DOMAIN, GUI_ENABLED, KEYBOARD_LAYOUT
+from qubesdb.sockets import vm_dir
 
 _DESCRIPTION = """\
 Runs inside an AppVM: tells the GUI daemon of another domain about the windows of an X server that already runs here,
@@ -30,6 +34,7 @@ examples:
 environment:
   DISPLAY            the X server (or --display)
   VCHAN_SOCKET_DIR   where the local backend has its sockets (default /var/run/vchan)
+  QUBESDB_SOCKET_DIR where this VM's Qubes DB daemon has its sockets, if there is one (default /var/run/qubes)
 """
 
 _MAX_DOMID = 0xFFFF
@@ -42,7 +47,11 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--domid", type=_domid, required=True, metavar="N", help="this domain's id")
     top.add_argument(
-        "--gui-domid", type=_domid, required=True, metavar="M", help="the id of the domain that shows the windows"
+        "--gui-domid",
+        type=_domid,
+        required=True,
+        metavar="M",
+        help="the id of the domain that shows the windows, unless Qubes DB names another",
     )
     top.add_argument("--display", metavar=":N", help="the X server to follow (default: $DISPLAY)")
     top.add_argument(
@@ -87,16 +96,47 @@ def _serve(args: argparse.Namespace, stop_fd: int) -> None:
         raise MachineCannot(" ".join(missing))
     make_source = sources.load(args.source)
     with contextlib.ExitStack() as stack:
-        sharer = backend.sharer(args.domid, args.gui_domid)
+        settings = Settings(vm_dir())
+        stack.callback(settings.close)
+        settings.read()
+        said = settings.get(GUI_DOMAIN)
+        gui_domid = args.gui_domid if said is None else said
+        sharer = backend.sharer(args.domid, gui_domid)
         stack.callback(sharer.close)
         source = make_source(args.display, sharer, keep_screen=args.keep_screen)
         stack.callback(source.close)
-        agent = Agent(lambda: backend.server(args.domid, args.gui_domid, GUI_PORT), source, sharer.publish)
+        agent = Agent(
+            lambda: backend.server(args.domid, gui_domid, GUI_PORT),
+            source,
+            sharer.publish,
+            serving=settings.get(GUI_ENABLED) is not False,
+        )
         stack.callback(agent.close)
+        _follow(settings, agent, source, stack)
         # What start-up made lives as long as we do: collections that look at it again would delay frames.
         gc.collect()
         gc.freeze()
         agent.run(stop_fd)
+
+
+def _follow(settings: Settings, agent: Agent, source: Source, stack: contextlib.ExitStack) -> None:
+    """Have the agent's loop do what the VM's Qubes DB says while we run."""
+    log = logging.getLogger(__name__)
+    agent.follow(settings.fileno(), settings.proceed)
+
+    def enable(enabled: bool | None) -> None:
+        log.info("Qubes DB: GUI daemons are %sserved", "not " if enabled is False else "")
+        agent.serve(enabled is not False)
+
+    settings.on(GUI_ENABLED, enable)
+    settings.on(GUI_DOMAIN, lambda domid: log.info("Qubes DB: the GUI domain is %s; from the next start on", domid))
+    changer = source.layout_changer()
+    if changer is not None:
+        stack.callback(changer.close)
+        agent.follow(changer.fileno(), changer.proceed)
+        settings.on(KEYBOARD_LAYOUT, lambda layout: None if layout is None else changer.set(layout))
+        if (layout := settings.get(KEYBOARD_LAYOUT)) is not None:
+            changer.set(layout)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from backends.base import DomainDriver, DomainSpec, DomainState
 from guid.control import Listener
+from guid.databases import Databases
 from guid.domains import Domains, Shown
 from guid.drivers import Drivers
 from guid.process import fork_worker
@@ -62,6 +63,7 @@ class Supervisor:
         self._poll = select.epoll()
         self._drivers = Drivers(make_driver or _no_driver, self._poll)
         self._domains = Domains(self._drivers, self._saved, self)
+        self._databases = Databases(self._poll, clock)
         self._queries = WindowQueries(clock)
         self._requests = Requests(listener, self._poll, self, self._queries)
         self._stopping = False
@@ -131,7 +133,7 @@ class Supervisor:
             self.close()
 
     def _ready(self, fd: int) -> None:
-        if self._requests.ready(fd):
+        if self._requests.ready(fd) or self._databases.ready(fd):
             return
         if fd == self._signals.fileno():
             self._signals.drain()
@@ -147,7 +149,7 @@ class Supervisor:
     def _timeout(self) -> float | None:
         moments = [moment for moment, _ in self._timers[:1]]
         moments += [vm.restart_at for vm in self._vms.values() if vm.restart_at is not None]
-        moments += self._queries.deadlines()
+        moments += self._queries.deadlines() + self._databases.deadlines()
         if self._idle_since is not None and self._linger is not None:
             moments.append(self._idle_since + self._linger)
         return max(0.0, min(moments) - self._clock()) if moments else None
@@ -160,6 +162,7 @@ class Supervisor:
             if vm.restart_at is not None and vm.restart_at <= now:
                 vm.restart_at = None
                 self._start_worker(vm)
+        self._databases.due(now)
         self._queries.give_up(now)
         if self._vms or self._requests or self._domains:
             self._idle_since = None
@@ -181,11 +184,13 @@ class Supervisor:
     def serve(self, vm: Vm) -> None:
         """Show a VM."""
         self._vms[vm.spec.name] = vm
+        self._databases.serve(vm)
         self._start_worker(vm)
 
     def serve_anew(self, vm: Vm) -> None:
         """End what was shown of it, and show it."""
         self._drop_child(vm)
+        self._databases.serve(vm)
         self._start_worker(vm)
 
     def forget(self, vm: Vm, state: str, reason: str, status: int | None) -> None:
@@ -296,6 +301,9 @@ class Supervisor:
             if vm.domain.state is DomainState.RUNNING and not leave:
                 self._stop(vm, 0.0 if vm.state == "stopping" else _STOP_SECONDS)
             self._saved.remove(name)
+        # A VM that stays and runs on finds its values again when it is served again.
+        lives = vm.domain is not None and vm.domain.lasting and vm.domain.state is DomainState.RUNNING and leave
+        self._databases.drop(name, forget=not lives)
         vm.state, vm.reason = state, reason
         vm.tell({"event": "ended", "vm": name, "state": state, "reason": reason, "status": status})
         self.on_state(name, state)
@@ -330,6 +338,7 @@ class Supervisor:
             if vm.domain is not None:
                 self._stop(vm, _STOP_SECONDS)  # all have been asked, so they end side by side
             self._remove(vm, "stopped", vm.reason, None)
+        self._databases.close()
         self._requests.close()
         self._drivers.close()
         self._signals.close()

@@ -31,6 +31,8 @@ _SAVE_SECONDS: Final = 0.2
 """Between two writes of the file; the first change after so much quiet is written before it is acknowledged."""
 _FIRST_PAUSE: Final = 0.25
 _LONGEST_PAUSE: Final = 30.0
+_WRITABLE: Final = (True, False)
+"""Of the two sockets."""
 
 log = logging.getLogger("qubesdb")
 
@@ -65,6 +67,8 @@ class Daemon:
         self._save_at = 0.0
         self._said = ""
         self._stopping = False
+        self.on_ready: Callable[[], None] = lambda: None
+        """Called when the sockets are there."""
         core.repeater = self._link
         if core.side is Side.ADMIN:
             self._listen()
@@ -150,12 +154,14 @@ class Daemon:
             self._again_later(str(error))
 
     def _synchronised(self) -> None:
-        log.info("both sides have the same %d entries", len(self._core.namespace))
+        log.debug("both sides have the same %d entries", len(self._core.namespace))
         self._said = ""
-        self._listen()
+        if len(self._listeners) < len(_WRITABLE):
+            self._listen()
+            self.on_ready()
 
     def _lost(self) -> None:
-        log.info("the other side is gone; waiting for it")
+        log.debug("the other side is gone; waiting for it")
         # One that comes and goes without a word is not to be met as fast as it can.
         self._pause = 0.0 if self._link.synced else min(max(_FIRST_PAUSE, 2 * self._pause), _LONGEST_PAUSE)
         self._meet_at = time.monotonic() + self._pause
@@ -188,7 +194,7 @@ class Daemon:
     # --- local clients ---
 
     def _listen(self) -> None:
-        for writable in (True, False)[len(self._listeners) :]:
+        for writable in _WRITABLE[len(self._listeners) :]:
             path = socket_path(self._places.sockets, self._places.vm, writable=writable)
             listener = listen(path, writable=writable)
             self._listeners.append(listener)
@@ -273,7 +279,10 @@ def admin_daemon(
 def vm_daemon(backend: Backend, domid: int, sockets: Path) -> Daemon:
     """That in the VM, which is this domain. Raises MachineCannot."""
     core, pending = Core(Side.VM, Namespace()), Pending()
-    sockets.mkdir(mode=0o755, parents=True, exist_ok=True)
+    try:
+        sockets.mkdir(mode=0o755, parents=True, exist_ok=True)
+    except OSError as error:
+        raise MachineCannot(f"cannot make {sockets}: {error.strerror}", "its owner has to make it") from None
     return Daemon(
         core,
         lambda: VmLink(core, log.warning, pending),

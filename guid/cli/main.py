@@ -8,7 +8,7 @@ from collections.abc import Sequence
 # Before numpy is imported: its linear algebra library would start threads, which a process that forks must not have.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from guid.cli import attach, bench, demo, doctor, ps, run, stop, vm, windows
+from guid.cli import attach, bench, db, demo, doctor, ps, run, stop, vm, windows
 from guiproto.errors import MachineCannot
 
 _DESCRIPTION = """\
@@ -20,6 +20,7 @@ examples:
   guid vm create work --label blue           an AppVM that stays, a virtual machine; then: guid run work -- xterm
   guid ps                                    which VMs are served, by whom
   guid windows --json                        every window, as data
+  guid db write work /keyboard-layout de     another keyboard layout in that VM, at once
   guid attach --domid 5 --name old --label red
                                              the daemon half alone, for an agent that already runs
   guid demo                                  two AppVMs with applications, to look at
@@ -37,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
         prog="guid", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (run, vm, attach, ps, windows, stop, demo, doctor, bench):
+    for command in (run, vm, attach, ps, windows, db, stop, demo, doctor, bench):
         command.add_to(commands)
     return top
 
