@@ -18,17 +18,20 @@ from typing import Final
 from backends.base import Backend, Vchan, VchanState
 from backends.rendezvous import Listener
 from guiproto.errors import MachineCannot, PeerMisbehaved
+from guiproto.ports import ADMIN_DOMID, QUBESDB_PORT
 from qubesdb.core import Client, Core, Side
 from qubesdb.link import AdminLink, Link, Pending, VmLink
 from qubesdb.namespace import ALL_LIMITS, Namespace
 from qubesdb.sockets import listen, receive, send, socket_path
 from qubesdb.store import Damaged, Store
-from qubesdb.wire import ADMIN_DOMID, MAX_CLIENTS, PORT
+from qubesdb.wire import MAX_CLIENTS
 
 _READ_BYTES: Final = 4096
 """Taken from the other daemon at a time: what its ring holds in the existing implementation."""
+_SAVING_SHARE: Final = 5
+"""Of the time, at most one part in so many goes into writing the file, however fast a VM makes changes."""
 _SAVE_SECONDS: Final = 0.2
-"""Between two writes of the file; the first change after so much quiet is written before it is acknowledged."""
+"""But no change waits longer than that to be written."""
 _FIRST_PAUSE: Final = 0.25
 _LONGEST_PAUSE: Final = 30.0
 _WRITABLE: Final = (True, False)
@@ -108,8 +111,9 @@ class Daemon:
         self._stopping = True
 
     def _settle(self) -> None:
-        """Once a turn: keep what has changed, then let the answers out."""
-        self._save()
+        """Once a turn: keep what has changed, then let the answers out. So what is acknowledged is kept."""
+        if not self._save():
+            return
         for client in self._core.overdue():
             self._drop(next(connection for connection, known in self._clients.items() if known is client))
         for connection, client in list(self._clients.items()):
@@ -155,13 +159,14 @@ class Daemon:
 
     def _synchronised(self) -> None:
         log.debug("both sides have the same %d entries", len(self._core.namespace))
-        self._said = ""
         if len(self._listeners) < len(_WRITABLE):
             self._listen()
             self.on_ready()
 
     def _lost(self) -> None:
         log.debug("the other side is gone; waiting for it")
+        if self._link.synced:
+            self._said = ""
         # One that comes and goes without a word is not to be met as fast as it can.
         self._pause = 0.0 if self._link.synced else min(max(_FIRST_PAUSE, 2 * self._pause), _LONGEST_PAUSE)
         self._meet_at = time.monotonic() + self._pause
@@ -242,16 +247,22 @@ class Daemon:
 
     # --- the file ---
 
-    def _save(self) -> None:
+    def _save(self) -> bool:
+        """Write the file, if that is due; whether everything is in it."""
         store = self._places.store
-        if store is None or self._saved == self._core.changes or time.monotonic() < self._save_at:
-            return
-        self._save_at = time.monotonic() + _SAVE_SECONDS
+        if store is None or self._saved == self._core.changes:
+            return True
+        began = time.monotonic()
+        if began < self._save_at:
+            return False
         try:
             store.write(self._core.namespace)
         except MachineCannot as error:
             log.error("%s", error)
         self._saved = self._core.changes
+        ended = time.monotonic()
+        self._save_at = ended + min((ended - began) * (_SAVING_SHARE - 1), _SAVE_SECONDS)
+        return True
 
 
 def admin_daemon(
@@ -272,7 +283,7 @@ def admin_daemon(
     return Daemon(
         core,
         lambda: AdminLink(core, log.warning),
-        Places(sockets, vm, lambda: backend.server(ADMIN_DOMID, domid, PORT), store),
+        Places(sockets, vm, lambda: backend.server(ADMIN_DOMID, domid, QUBESDB_PORT), store),
     )
 
 
@@ -286,5 +297,5 @@ def vm_daemon(backend: Backend, domid: int, sockets: Path) -> Daemon:
     return Daemon(
         core,
         lambda: VmLink(core, log.warning, pending),
-        Places(sockets, None, lambda: backend.client(domid, ADMIN_DOMID, PORT)),
+        Places(sockets, None, lambda: backend.client(domid, ADMIN_DOMID, QUBESDB_PORT)),
     )

@@ -5,9 +5,9 @@ repeat it.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -93,5 +93,9 @@ VIDEORAM_OVERHEAD: Final = Key("/qubes-gui-videoram-overhead", _number(_MAX_VIDE
 """KiB on top of what the screen needs. Written by the admin side."""
 DEFAULT_USER: Final = Key("/default-user", _user)
 """Whose applications they are. Written by the admin side."""
+KNOWN: Final[Mapping[str, Key[Any]]] = {
+    key.path: key for key in (GUI_DOMAIN, GUI_ENABLED, KEYBOARD_LAYOUT, VIDEORAM_MIN, VIDEORAM_OVERHEAD, DEFAULT_USER)
+}
+"""All of them by path."""
 NAME: Final = "/name"
 VM_TYPE: Final = "/qubes-vm-type"

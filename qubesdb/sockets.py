@@ -10,7 +10,7 @@ from backends.rendezvous import Listener
 from guiproto.errors import MachineCannot
 
 _BACKLOG: Final = 64
-_READ_BYTES: Final = 4096
+_READ_BYTES: Final = 64 * 1024
 DEFAULT_DIR: Final = "/var/run/qubes"
 """Where programs in a Qubes VM look for its daemon; $QUBESDB_SOCKET_DIR overrides it here."""
 SOCKET_DIR: Final = "QUBESDB_SOCKET_DIR"

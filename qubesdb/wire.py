@@ -14,10 +14,6 @@ from typing import Final
 
 from guiproto.errors import PeerMisbehaved
 
-PORT: Final = 111
-"""Of the vchan between the admin side, its server, and the VM."""
-ADMIN_DOMID: Final = 0
-"""The domain whose daemon has the other half of every VM's namespace."""
 HEADER: Final = Struct("<B64s3xI")
 MAX_PATH: Final = 63
 MAX_DATA: Final = 3071

@@ -9,6 +9,7 @@ from guid.cli.names import served
 from guid.runtime import qubesdb_dir, runtime_dir
 from guiproto.errors import MachineCannot
 from qubesdb.client import Database, NoEntry
+from qubesdb.keys import KNOWN
 from qubesdb.sockets import socket_path
 
 _DESCRIPTION = """\
@@ -73,8 +74,14 @@ def _read(args: argparse.Namespace) -> int:
 
 
 def _write(args: argparse.Namespace) -> int:
+    value = os.fsencode(args.value)
+    if (key := KNOWN.get(args.path)) is not None:
+        try:
+            key.parse(value)
+        except ValueError as error:
+            raise MachineCannot(f"{args.path} cannot be {escaped(value)!r}", f"{error}; see docs/qubesdb.md") from None
     with _database(args.vm) as database:
-        database.write(args.path, os.fsencode(args.value))
+        database.write(args.path, value)
     return 0
 
 
