@@ -31,8 +31,11 @@ _MOMENTARY: Final = (errno.EAGAIN, errno.ECONNABORTED, errno.EINTR)
 class Listener:
     """Listens on the socket file `path` until `stop`, and keeps others from doing so until `close`."""
 
-    def __init__(self, path: Path, kind: socket.SocketKind, what: str, *, backlog: int) -> None:
+    def __init__(self, path: Path, kind: socket.SocketKind, what: str, *, backlog: int, mode: int = 0o600) -> None:
         """`what` is what the path stands for, in a message to the user. A missing directory is made, for us alone.
+
+        `mode` is the socket file's, which belongs to whom the directory belongs to, as far as we may give it away: in
+        a directory of an AppVM's own, the AppVM may connect.
 
         Raises MachineCannot when a live process has it, or the directory cannot be used. Servers that take no lock
         (those of Qubes' libvchan-socket) are not noticed but replaced, as they replace each other.
@@ -45,9 +48,16 @@ class Listener:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = _lock(path.with_suffix(".lock"), what)
             self._socket = socket.socket(socket.AF_UNIX, kind | socket.SOCK_NONBLOCK)
-            os.fchmod(self._socket.fileno(), 0o600)  # Linux gives the file that bind makes this mode
+            os.fchmod(self._socket.fileno(), mode)  # Linux gives the file that bind makes this mode, but for the umask
             new.unlink(missing_ok=True)
-            bind(self._socket, new)
+            umask = os.umask(0o777 & ~mode)
+            try:
+                bind(self._socket, new)
+            finally:
+                os.umask(umask)
+            owner = path.parent.stat()
+            if os.geteuid() == 0 and owner.st_uid != 0:
+                os.chown(new, owner.st_uid, owner.st_gid, follow_symlinks=False)
             self._socket.listen(backlog)
             self._inode = new.stat().st_ino
             new.rename(path)

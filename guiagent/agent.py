@@ -23,17 +23,18 @@ _FIRST_AUDIENCE: Final = 0
 class Agent:
     """Runs one source for the daemons of the GUI domain that has its windows."""
 
-    def __init__(self, meet: Callable[[int], Meeting], first: Meeting, source: Source) -> None:
+    def __init__(self, meet: Callable[[int], Meeting], first: Meeting, source: Source, *, serving: bool = True) -> None:
         """`first`: the GUI domain that `source` was made for. `meet`: how to meet another one, by its domain id.
 
-        The source and what shares pages are the agent's to close from now on.
+        `serving`: whether to begin with it, see `serve`. The source and the sharer are ours to close from now on.
 
         Raises MachineCannot when nobody can listen, for example because another agent serves the same domains.
         """
         self._meet = meet
         self._source = source
         self._wakers = Wakers()
-        self._link = Link(first, _FIRST_AUDIENCE, Tracker(), source, self._wakers)
+        self._serving = serving
+        self._link = Link(first, _FIRST_AUDIENCE, Tracker(), source, self._wakers, serving=serving)
         self._reserve: Link | None = None
         self._next_audience = _FIRST_AUDIENCE + 1
         self._stopping = False
@@ -64,6 +65,13 @@ class Agent:
             link.meeting.sharer.close()
         self._wakers.close()
 
+    def serve(self, serving: bool) -> None:
+        """Serve daemons from now on, or hang up and serve none. Raises MachineCannot as the constructor does."""
+        self._serving = serving
+        for link in (self._link, self._reserve):
+            if link is not None:
+                link.serve(serving)
+
     # --- whose the windows are ---
 
     @property
@@ -89,7 +97,9 @@ class Agent:
         try:
             self._source.admit(audience, meeting.sharer)
             try:
-                self._reserve = Link(meeting, audience, tracker, self._source, self._wakers, reserve=True)
+                self._reserve = Link(
+                    meeting, audience, tracker, self._source, self._wakers, serving=self._serving, reserve=True
+                )
             except MachineCannot:
                 self._source.dismiss(audience)
                 raise

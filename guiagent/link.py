@@ -63,6 +63,7 @@ class Link:
         source: Source,
         wakers: Wakers,
         *,
+        serving: bool = True,
         reserve: bool = False,
     ) -> None:
         """Raises MachineCannot when nobody can listen, for example because another agent serves the same domains."""
@@ -81,7 +82,18 @@ class Link:
         self._pause = 0.0
         self._listen_at = 0.0
         self._vchan: Vchan | None = None
-        self._open()
+        self._serving = serving
+        if serving:
+            self._open()
+
+    def serve(self, serving: bool) -> None:
+        """Listen from now on, or hang up and do not. Raises MachineCannot as the constructor does."""
+        self._serving = serving
+        if not serving and self._vchan is not None:
+            self._pause = 0.0
+            self._hang_up()
+        elif serving and self._vchan is None and not self._pause:
+            self._open()
 
     def promote(self) -> None:
         """Nobody else has the windows any more: what the daemon has said so far counts now, in its order."""
@@ -188,7 +200,7 @@ class Link:
 
     def patience(self) -> float | None:
         """Seconds to sleep at most; listens again when it is time. Raises MachineCannot as the constructor does."""
-        if self._vchan is not None:
+        if self._vchan is not None or not self._serving:
             return None
         left = self._listen_at - time.monotonic()
         if left > 0:
@@ -212,7 +224,7 @@ class Link:
         self._let_go(self._vchan)
         if self._pause:
             self._listen_at = time.monotonic() + self._pause
-        else:
+        elif self._serving:
             self._open()
 
     def _let_go(self, vchan: Vchan) -> None:

@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 # Before numpy is imported: its linear algebra library would start threads that are of no use here.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -15,9 +15,13 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 from backends import registry as backends
 from guiagent.agent import Agent
 from guiagent.link import Meeting
+from guiagent.settings import Settings
 from guiagent.sources import registry as sources
+from guiagent.sources.base import Source
 from guiproto.errors import MachineCannot
 from guiproto.limits import GUI_PORT
+from qubesdb.keys import GUI_DOMAIN, GUI_ENABLED, GUI_NEXT, KEYBOARD_LAYOUT
+from qubesdb.sockets import vm_dir
 
 _DESCRIPTION = """\
 Runs inside an AppVM: tells the GUI daemon of another domain about the windows of an X server that already runs here,
@@ -31,6 +35,7 @@ examples:
 environment:
   DISPLAY            the X server (or --display)
   VCHAN_SOCKET_DIR   where the local backend has its sockets (default /var/run/vchan)
+  QUBESDB_SOCKET_DIR where this VM's Qubes DB daemon has its sockets, if there is one (default /var/run/qubes)
 """
 
 _MAX_DOMID = 0xFFFF
@@ -43,7 +48,11 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--domid", type=_domid, required=True, metavar="N", help="this domain's id")
     top.add_argument(
-        "--gui-domid", type=_domid, required=True, metavar="M", help="the id of the domain that shows the windows"
+        "--gui-domid",
+        type=_domid,
+        required=True,
+        metavar="M",
+        help="the id of the domain that shows the windows, unless Qubes DB names another",
     )
     top.add_argument("--display", metavar=":N", help="the X server to follow (default: $DISPLAY)")
     top.add_argument(
@@ -93,17 +102,54 @@ def _serve(args: argparse.Namespace, stop_fd: int) -> None:
         return Meeting(gui_domid, sharer, lambda: backend.server(args.domid, gui_domid, GUI_PORT))
 
     with contextlib.ExitStack() as stack:
-        first = meet(args.gui_domid)
-        stack.callback(first.sharer.close)
-        source = make_source(args.display, first.sharer, keep_screen=args.keep_screen)
-        stack.callback(source.close)
-        agent = Agent(meet, first, source)
-        stack.pop_all()
+        settings = Settings(vm_dir())
+        stack.callback(settings.close)
+        settings.read()
+        said = settings.get(GUI_DOMAIN)
+        with contextlib.ExitStack() as unfinished:
+            first = meet(args.gui_domid if said is None else said)
+            unfinished.callback(first.sharer.close)
+            source = make_source(args.display, first.sharer, keep_screen=args.keep_screen)
+            unfinished.callback(source.close)
+            agent = Agent(meet, first, source, serving=settings.get(GUI_ENABLED) is not False)
+            unfinished.pop_all()
         stack.callback(agent.close)
+        _follow(settings, agent, source, stack)
         # What start-up made lives as long as we do: collections that look at it again would delay frames.
         gc.collect()
         gc.freeze()
         agent.run(stop_fd)
+
+
+def _follow(settings: Settings, agent: Agent, source: Source, stack: contextlib.ExitStack) -> None:
+    """Have the agent's loop do what the VM's Qubes DB says while we run."""
+    log = logging.getLogger(__name__)
+    agent.watch(settings.fileno(), settings.proceed)
+
+    def enable(enabled: bool | None) -> None:
+        log.info("Qubes DB: GUI daemons are %sserved", "not " if enabled is False else "")
+        agent.serve(enabled is not False)
+
+    settings.on(GUI_ENABLED, enable)
+    settings.on(GUI_DOMAIN, lambda domid: None if domid is None else _try(lambda: agent.move(domid)))
+    settings.on(GUI_NEXT, lambda domid: agent.withdraw() if domid is None else _try(lambda: agent.prepare(domid)))
+    if (following := settings.get(GUI_NEXT)) is not None:
+        _try(lambda: agent.prepare(following))
+    changer = source.layout_changer()
+    if changer is not None:
+        stack.callback(changer.close)
+        agent.watch(changer.fileno(), changer.proceed)
+        settings.on(KEYBOARD_LAYOUT, lambda layout: None if layout is None else changer.set(layout))
+        if (layout := settings.get(KEYBOARD_LAYOUT)) is not None:
+            changer.set(layout)
+
+
+def _try(action: Callable[[], None]) -> None:
+    """Nothing changes if it cannot be done; whoever asked for it will notice."""
+    try:
+        action()
+    except MachineCannot as error:
+        logging.getLogger(__name__).warning("the windows stay where they are: %s", error)
 
 
 @contextlib.contextmanager

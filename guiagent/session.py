@@ -29,15 +29,20 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: its threads 
 
 from backends.base import VARIABLES
 from guiagent import xserver
+from guiagent.database import DatabasePart, Run
 from guiagent.kept import RESTART_DELAYS, Part
 from guiagent.orders import Orders, Pipe
 from guiagent.processes import Watch, adopt_orphans, below, send, set_name, signal_pipe
+from guiagent.settings import Settings
 from guiagent.xserver import write_authority
 from guiproto.errors import MachineCannot
+from qubesdb.keys import VIDEORAM_MIN, VIDEORAM_OVERHEAD
+from qubesdb.sockets import vm_dir
 
 _GRACE_SECONDS: Final = 2.0
 """Between SIGTERM and SIGKILL."""
-_LAST_STAGE: Final = 2
+_SERVER_STAGE: Final = 2
+_LAST_STAGE: Final = 3
 _SERVER_SECONDS: Final = 30.0
 """How long a display server may take to start."""
 _OWN_VARIABLES: Final = ("GUIAGENT_LOG", "OPENBLAS_NUM_THREADS", "PYTHONPATH")
@@ -54,7 +59,10 @@ log = logging.getLogger("session")
 
 @dataclass(slots=True)
 class _Clearing:
-    """Processes are being ended, in this order: 0, the applications; 1, the agent; 2, the display server."""
+    """Processes are being ended, in this order: 0, the applications; 1, the agent; 2, the display server; 3, Qubes DB.
+
+    After the second, everything may be started anew; Qubes DB has gone on then.
+    """
 
     stage: int
     deadline: float
@@ -79,13 +87,14 @@ class Session:
         leash: int | None = None,
         orders: Path | None = None,
         pipe: Path | None = None,
+        run_database: Run | None = None,
         delays: Sequence[float] = RESTART_DELAYS,
     ) -> None:
         """`authority`: the file that shall hold the display's cookie, where others than the AppVM could connect.
 
         `leash`: a pipe's end for reading; when nobody holds its other end any more, that counts as SIGTERM.
         `orders`, `pipe`: where commands come from, see `Orders` and `Pipe`. Without a `command` of its own the AppVM
-        then has no end.
+        then has no end. `run_database`: the Qubes DB daemon, called in a child of its own.
         """
         self._command = command
         self._screen = screen
@@ -117,6 +126,9 @@ class Session:
         self._failure = ""
         self._poll = select.poll()
         self._watch = Watch(self._poll)
+        self._database = (
+            None if run_database is None else DatabasePart(run_database, self._fork_database, self._poll, delays)
+        )
 
     def run(self) -> int:
         """Live; return the command's exit status, 1 if the AppVM could not go on."""
@@ -136,6 +148,8 @@ class Session:
                 with contextlib.suppress(BlockingIOError):
                     if _ENDING.intersection(os.read(signals, 4096)):
                         self._told_to_end = True
+                if self._database is not None:
+                    self._database.spoke(ready)
                 self._read_display(self._display_pipe in ready)
                 if self._orders is not None and self._orders.fileno() in ready:
                     self._orders.serve(self._spawn)
@@ -153,7 +167,9 @@ class Session:
     def _start_what_is_due(self) -> None:
         if self._clearing is not None:
             return
-        if self._server.due():
+        if self._database is not None:
+            self._database.start_if_due()
+        if self._server.due() and (self._database is None or self._database.awaited() is None):
             self._start_server()
         if self._run_agent is None:
             self._run_agent = self._load_agent()
@@ -172,7 +188,7 @@ class Session:
         if self._authority is not None:
             write_authority(self._authority, 0, self._cookie)
         try:
-            pid, pipe = xserver.start(self._screen, self._environ, self._authority)
+            pid, pipe = xserver.start(self._screen_to_have(), self._environ, self._authority)
         except OSError as error:
             self._fail(f"Xvfb cannot be started: {error.strerror}")
             return
@@ -209,29 +225,51 @@ class Session:
             os.close(self._display_pipe)
             self._display_pipe = None
 
+    def _screen_to_have(self) -> tuple[int, int]:
+        """The size of the display server's screen: what we were told, or more if Qubes DB wants room for more."""
+        if self._database is None:
+            return self._screen
+        settings = Settings(vm_dir())
+        try:
+            settings.read()
+            return xserver.with_room(self._screen, settings.get(VIDEORAM_MIN), settings.get(VIDEORAM_OVERHEAD))
+        finally:
+            settings.close()
+
     def _start_agent(self) -> None:
+        self._agent.started(self._fork("guiagent", self._be_agent))
+
+    def _be_agent(self) -> int:
+        if self._authority is not None:
+            os.environ["XAUTHORITY"] = str(self._authority)
+        assert self._run_agent is not None
+        return self._run_agent([*self._agent_arguments, "--display", self._display])
+
+    def _fork_database(self, be: Callable[[], int], keep: int) -> int:
+        return self._fork("qubesdb-daemon", be, keep)
+
+    def _fork(self, name: str, be: Callable[[], int], keep: int = 2) -> int:
+        """A child that is `be`, and of our descriptors keeps the first three and one more; its pid."""
         gc.freeze()  # the child's collector then leaves our pages alone, and they stay shared
         pid = os.fork()
         if pid == 0:
-            self._become_agent()
-        self._agent.started(pid)
+            self._become(name, be, keep)
+        return pid
 
-    def _become_agent(self) -> NoReturn:
+    def _become(self, name: str, be: Callable[[], int], keep: int) -> NoReturn:
         status = 1
         try:
             signal.set_wakeup_fd(-1)
             for number in (*_ENDING, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
-            os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-            set_name("guiagent")
-            if self._authority is not None:
-                os.environ["XAUTHORITY"] = str(self._authority)
-            assert self._run_agent is not None
-            status = self._run_agent([*self._agent_arguments, "--display", self._display])
+            os.closerange(3, keep)
+            os.closerange(max(3, keep + 1), os.sysconf("SC_OPEN_MAX"))
+            set_name(name)
+            status = be()
         except SystemExit as stop:
             status = stop.code if isinstance(stop.code, int) else 1
         except BaseException:
-            log.exception("the agent failed")
+            log.exception("%s failed", name)
         finally:
             os._exit(status)
 
@@ -260,6 +298,8 @@ class Session:
                     self._server_died(status)
                 elif ended.si_pid == self._agent.pid:
                     self._agent_died(status)
+                elif self._database is not None and ended.si_pid == self._database.pid:
+                    self._database.died()
                 elif ended.si_pid == self._command_pid and not self._failure:
                     self._status = status
                 elif self._pipe is not None:
@@ -280,7 +320,7 @@ class Session:
             self._fail(str(error))
             return
         log.warning("the display server died with status %d; starting everything anew", status)
-        self._clear(_LAST_STAGE)
+        self._clear(_SERVER_STAGE)
 
     def _agent_died(self, status: int) -> None:
         if self._clearing is not None:
@@ -301,7 +341,8 @@ class Session:
 
     def _below(self, stage: int) -> dict[int, str]:
         """Everything that has to be gone when that stage of clearing is done."""
-        return below(os.getpid(), (self._agent.pid, self._server.pid)[stage:])
+        database = 0 if self._database is None else self._database.pid
+        return below(os.getpid(), (self._agent.pid, self._server.pid, database)[stage:])
 
     def _settle(self) -> bool:
         """Whether all is over. Go on with clearing, or begin it, as far as that is possible without waiting."""
@@ -325,23 +366,38 @@ class Session:
             if remaining:
                 if self._watch.only(remaining):
                     return False
-            elif self._clearing.stage < _LAST_STAGE:
+            elif self._clearing.stage < _SERVER_STAGE:
                 self._clear(self._clearing.stage + 1)
             else:
                 self._watch.only(())
                 self._reap()
-                if self._told_to_end or self._failure or self._server.start_at is None:
-                    return True
+                if self._is_over():
+                    if self._clearing.stage == _LAST_STAGE:
+                        return True
+                    self._clear(_LAST_STAGE)
+                    continue
                 self._clearing = None
                 self._agent = Part(self._agent.name, self._delays)
                 self._command_pid, self._status = 0, None
                 return False
 
+    def _is_over(self) -> bool:
+        """Whether what is being ended is not to be started anew."""
+        return bool(self._told_to_end or self._failure or self._server.start_at is None)
+
     def _sleep_ms(self) -> float | None:
         """How long nothing is to be done unless something happens; None means for ever."""
         moments: list[float | None] = []
         if self._clearing is None:
-            moments += [self._server.start_at, self._agent.start_at if self._display else None]
+            awaited = None
+            if self._database is not None:
+                awaited = self._database.awaited()
+                moments.append(self._database.start_at())
+            server = self._server.start_at
+            moments += [
+                server if server is None or awaited is None else max(server, awaited),
+                self._agent.start_at if self._display else None,
+            ]
         elif not self._clearing.forced:
             moments.append(self._clearing.deadline)
         now = time.monotonic()
@@ -360,6 +416,16 @@ def _load_agent(backend: str) -> Agent:
     backends.load(backend, os.environ)
     sources.load(_SOURCE)
     return main.main
+
+
+def _run_database(backend: str, domid: int, ready: Callable[[], None]) -> None:
+    from backends import registry as backends
+    from qubesdb.daemon import vm_daemon
+
+    daemon = vm_daemon(backends.load(backend, os.environ), domid, vm_dir())
+    daemon.on_ready = ready
+    never, _ = os.pipe()
+    daemon.run(never)
 
 
 def _screen(text: str) -> tuple[int, int]:
@@ -413,6 +479,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         leash=args.leash,
         orders=args.orders,
         pipe=args.pipe,
+        run_database=lambda ready: _run_database(args.backend, int(args.domid), ready),
     )
     return session.run()
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from guiproto.limits import BYTES_PER_PIXEL, MAX_WINDOW_HEIGHT, MAX_WINDOW_WIDTH
+
 _FAMILY_LOCAL: Final = 256
 _COOKIE: Final = b"MIT-MAGIC-COOKIE-1"
 
@@ -45,6 +47,17 @@ def start(screen: tuple[int, int], environ: Mapping[str, str], authority: Path |
     finally:
         os.close(tell)
     return pid, ready
+
+
+def with_room(screen: tuple[int, int], least: int | None, overhead: int | None) -> tuple[int, int]:
+    """The screen, or one that is higher, and wider if it must be, so that its memory is `least` KiB.
+
+    `overhead`: KiB on top of what `screen` takes that count as needed. None: nothing is asked for.
+    """
+    width, height = screen
+    needed = max(width * height * BYTES_PER_PIXEL + (overhead or 0) * 1024, (least or 0) * 1024)
+    height = max(height, min(MAX_WINDOW_HEIGHT, -(-needed // (width * BYTES_PER_PIXEL))))
+    return max(width, min(MAX_WINDOW_WIDTH, -(-needed // (height * BYTES_PER_PIXEL)))), height
 
 
 def write_authority(path: Path, display: int, cookie: bytes) -> None:

@@ -1,4 +1,6 @@
-"""A worker is forked from a parent that has everything imported, so that another VM costs little memory and time."""
+"""Processes of a VM are forked from a parent that has everything imported, so that another VM costs little memory and
+time: its worker, and its Qubes DB daemon.
+"""
 
 import contextlib
 import ctypes
@@ -8,10 +10,12 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from backends import registry
+from backends.base import Backend
 from guid.control import LineSocket
 from guid.core.session import SessionConfig
 from guid.hosts import registry as hosts
@@ -27,7 +31,7 @@ _PR_SET_NAME: Final = 15
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A running worker: its pid, a descriptor that is readable when it has ended, and the line to it."""
+    """A running one: its pid, a descriptor that is readable when it has ended, and the line to it."""
 
     pid: int
     pidfd: int
@@ -47,36 +51,52 @@ def warm_up() -> None:
 
 def fork_worker(spec: VmSpec) -> Child:
     """Start a worker for `spec`. What becomes of it is told on its line; its last message is {"event": "ended"}."""
+    return fork(f"guid:{spec.name}", lambda line: serve(spec, line))
+
+
+def fork(title: str, live: Callable[[LineSocket], dict[str, str]], *, end_with_parent: bool = True) -> Child:
+    """Start a process called `title` that calls `live` with the line to us, and tells in the end what that returned.
+
+    `end_with_parent`: be killed when the parent is. Without it, `live` has to end when its line is closed.
+    """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     gc.freeze()  # so that the child's garbage collector does not touch, and thereby copy, the parent's pages
     pid = os.fork()
     if pid == 0:
-        _child(spec, theirs)
+        _child(title, live, theirs, end_with_parent)
     theirs.close()
     return Child(pid, os.pidfd_open(pid), LineSocket(ours))
 
 
-def _child(spec: VmSpec, sock: socket.socket) -> NoReturn:
+def _child(
+    title: str, live: Callable[[LineSocket], dict[str, str]], sock: socket.socket, end_with_parent: bool
+) -> NoReturn:
     """Never returns, so that the parent's objects on the stack stay referenced and close none of our descriptors."""
     status = 1
     try:
-        leave_parent(sock.fileno(), spec.name)
+        leave_parent(sock.fileno(), title, end_with_parent=end_with_parent)
         line = LineSocket(sock)
         log_to(line)
-        ended = serve(spec, line)
+        ended = live(line)
         line.send({"event": "ended", **ended})
         status = 0
     except BaseException:
-        logging.getLogger("guid").exception("this is a bug in the worker")
+        logging.getLogger("guid").exception("this is a bug in %s", title)
     finally:
         os._exit(status)
 
 
-def serve(spec: VmSpec, line: LineSocket) -> dict[str, str]:
-    """Be the worker of `spec` until its line is closed or it cannot go on; what became of it."""
+def enter(spec: VmSpec) -> Backend:
+    """Make the environment of this process that of the VM's description, and its backend. Raises MachineCannot."""
     os.environ.update(spec.environ)
     sys.path.extend(entry for entry in spec.python_path if entry not in sys.path)
+    return registry.load(spec.backend, os.environ)
+
+
+def serve(spec: VmSpec, line: LineSocket) -> dict[str, str]:
+    """Be the worker of `spec` until its line is closed or it cannot go on; what became of it."""
     try:
+        backend = enter(spec)
         color = label(spec.label)
         view = spec.view
         host = hosts.load(
@@ -91,7 +111,6 @@ def serve(spec: VmSpec, line: LineSocket) -> dict[str, str]:
             view.display,
         )
         config = SessionConfig(label=color, border_width=view.border_width, border_managed=view.border == "all")
-        backend = registry.load(spec.backend, os.environ)
         worker = Worker(spec, backend, host, config, line)
         line.send({"event": "ready"})
         try:
@@ -105,12 +124,12 @@ def serve(spec: VmSpec, line: LineSocket) -> dict[str, str]:
     return {"kind": "asked", "reason": "the supervisor ended it"}
 
 
-def leave_parent(keep: int, name: str, *, end_with_parent: bool = True) -> None:
-    """Make a forked process one of its own, which keeps only the standard descriptors and `keep`."""
+def leave_parent(keep: int, title: str, *, end_with_parent: bool) -> None:
+    """Make a forked process one of its own, called `title`, which keeps only the standard descriptors and `keep`."""
     libc = ctypes.CDLL(None, use_errno=True)
     if end_with_parent:
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    libc.prctl(_PR_SET_NAME, f"guid:{name}".encode()[:15])
+    libc.prctl(_PR_SET_NAME, title.encode()[:15])
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)

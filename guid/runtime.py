@@ -31,3 +31,8 @@ def runtime_dir(environ: Mapping[str, str] = os.environ) -> Path:
             f"{path} is not a private directory of this user", "remove it, or set GUID_RUNTIME_DIR to another place"
         )
     return path
+
+
+def qubesdb_dir(runtime: Path) -> Path:
+    """Where the admin side's Qubes DB daemons have their sockets and files."""
+    return runtime / "qubesdb"

@@ -46,6 +46,10 @@ class VmSpec:
     view: ViewSpec = field(default_factory=ViewSpec)
     environ: Mapping[str, str] = field(default_factory=dict)
     python_path: tuple[str, ...] = ()
+    qubesdb: bool = True
+    """Whether we are the admin side of its Qubes DB: not where somebody else made the VM, who then has one."""
+    entries: Mapping[str, str] = field(default_factory=dict)
+    """What that begins with besides what every VM's does, by path."""
 
     def __post_init__(self) -> None:
         for what, number in (("domain id", self.domid), ("GUI domain id", self.gui_domid)):

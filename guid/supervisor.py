@@ -15,10 +15,13 @@ from typing import Any, Final
 
 from backends.base import DomainDriver, DomainSpec, DomainState
 from guid.control import Listener
+from guid.databases import Databases
 from guid.domains import Domains, Shown
 from guid.drivers import Drivers
+from guid.orders import DatabaseOrders
 from guid.process import Child, fork_worker
 from guid.requests import Requests
+from guid.runtime import runtime_dir
 from guid.saved import SavedVms
 from guid.signals import SignalPipe
 from guid.spec import VmSpec
@@ -44,19 +47,6 @@ def _no_driver(backend: str) -> DomainDriver:
     raise MachineCannot(f"this instance starts no AppVMs of {backend}", "use `guid run`, which starts one that does")
 
 
-class NoOrders:
-    """VMs cannot be told anything: their windows move only between GUI domains that have one domain id."""
-
-    def prepare(self, vm: Vm, gui_domid: int) -> None:
-        """As `Orders`."""
-        raise MachineCannot(f"{vm.spec.name} has no Qubes DB to be told by of GUI domain {gui_domid}")
-
-    commit = prepare
-
-    def withdraw(self, vm: Vm) -> None:
-        """As `Orders`."""
-
-
 class Supervisor:
     """Serves `listener` until told to stop, or until nothing was left to do for `linger` seconds (None: never)."""
 
@@ -77,8 +67,9 @@ class Supervisor:
         self._poll = select.epoll()
         self._drivers = Drivers(make_driver or _no_driver, self._poll)
         self._domains = Domains(self._drivers, self._saved, self)
+        self._databases = Databases(self._poll, clock)
         self._queries = WindowQueries(clock)
-        self._swaps = Swaps(self, orders or NoOrders(), self._poll, clock)
+        self._swaps = Swaps(self, orders or DatabaseOrders(runtime_dir()), self._poll, clock)
         self._requests = Requests(listener, self._poll, self, self._queries)
         self._stopping = False
         self._idle_since: float | None = clock()
@@ -157,7 +148,7 @@ class Supervisor:
             self.close()
 
     def _ready(self, fd: int) -> None:
-        if self._requests.ready(fd):
+        if self._requests.ready(fd) or self._databases.ready(fd):
             return
         if fd == self._signals.fileno():
             self._signals.drain()
@@ -173,8 +164,7 @@ class Supervisor:
     def _timeout(self) -> float | None:
         moments = [moment for moment, _ in self._timers[:1]]
         moments += [vm.restart_at for vm in self._vms.values() if vm.restart_at is not None]
-        moments += self._queries.deadlines()
-        moments += self._swaps.deadlines()
+        moments += self._queries.deadlines() + self._databases.deadlines() + self._swaps.deadlines()
         if self._idle_since is not None and self._linger is not None:
             moments.append(self._idle_since + self._linger)
         return max(0.0, min(moments) - self._clock()) if moments else None
@@ -187,6 +177,7 @@ class Supervisor:
             if vm.restart_at is not None and vm.restart_at <= now:
                 vm.restart_at = None
                 self._start_worker(vm)
+        self._databases.due(now)
         self._queries.give_up(now)
         self._swaps.tick(now)
         if self._vms or self._requests or self._domains:
@@ -209,11 +200,13 @@ class Supervisor:
     def serve(self, vm: Vm) -> None:
         """Show a VM."""
         self._vms[vm.spec.name] = vm
+        self._databases.serve(vm)
         self._start_worker(vm)
 
     def serve_anew(self, vm: Vm) -> None:
         """End what was shown of it, and show it."""
         self._drop_child(vm)
+        self._databases.serve(vm)
         self._start_worker(vm)
 
     def forget(self, vm: Vm, state: str, reason: str, status: int | None) -> None:
@@ -360,6 +353,9 @@ class Supervisor:
             if vm.domain.state is DomainState.RUNNING and not leave:
                 self._stop(vm, 0.0 if vm.state == "stopping" else _STOP_SECONDS)
             self._saved.remove(name)
+        # A VM that stays and runs on finds its values again when it is served again.
+        lives = vm.domain is not None and vm.domain.lasting and vm.domain.state is DomainState.RUNNING and leave
+        self._databases.drop(name, forget=not lives)
         vm.state, vm.reason = state, reason
         vm.tell({"event": "ended", "vm": name, "state": state, "reason": reason, "status": status})
         self.on_state(name, state)
@@ -394,6 +390,7 @@ class Supervisor:
             if vm.domain is not None:
                 self._stop(vm, _STOP_SECONDS)  # all have been asked, so they end side by side
             self._remove(vm, "stopped", vm.reason, None)
+        self._databases.close()
         self._requests.close()
         self._drivers.close()
         self._signals.close()

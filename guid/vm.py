@@ -29,6 +29,8 @@ class Vm:
     last_words: Message = field(default_factory=dict)
     """What the worker said of its end."""
     followers: list[LineSocket] = field(default_factory=list)
+    database_pid: int | None = None
+    """Of its Qubes DB daemon."""
     kept: bool = False
     """Goes on without followers."""
 
@@ -46,6 +48,7 @@ class Vm:
             "reason": self.reason,
             "restarts": self.restarts,
             "worker_pid": self.child.pid if self.child is not None else None,
+            "qubesdb_pid": self.database_pid,
             "vm_pid": self.domain.pid if self.domain is not None else None,
             "supervisor_pid": os.getpid(),
         }

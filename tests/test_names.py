@@ -23,7 +23,7 @@ def code_of(path: Path) -> str:
     return ast.unparse(tree)
 
 
-@pytest.mark.parametrize("room", ["guid", "guiagent", "guiproto", "shm"])
+@pytest.mark.parametrize("room", ["guid", "guiagent", "guiproto", "qubesdb", "shm"])
 def test_nothing_outside_the_backends_names_a_hypervisor(room: str) -> None:
     found = {
         str(path.relative_to(PROJECT)): match[0]

@@ -6,6 +6,7 @@ guest they are in the configuration that the driver gives to the VM.
     VCHAN_REGION     the shared memory: a file on the host, the PCI device's bar in the guest
     VCHAN_DOORBELLS  what the doorbells' paths begin with; the slot's number follows
     VCHAN_SLOTS      which vchans there are, by slot: PORT:DOMID,PORT:DOMID
+    VCHAN_SIDE       host or guest: which end of the doorbells is here; if it is not said, servers are in the guest
     VCHAN_RAM        on the host, if the VM shares it: the file of its own memory
 """
 
@@ -24,6 +25,7 @@ from backends.machines.places import data_dir
 REGION: Final = "VCHAN_REGION"
 DOORBELLS: Final = "VCHAN_DOORBELLS"
 RAM: Final = "VCHAN_RAM"
+SIDE: Final = "VCHAN_SIDE"
 VCHANS: Final = "VCHAN_SLOTS"
 
 
@@ -50,13 +52,13 @@ class KvmBackend(Backend):
         trouble = kvm_trouble(any_kernel())
         return [f"KVM is not used: {trouble}; VMs run in software emulation." if trouble else "KVM works."]
 
-    def server(self, domid: int, peer: int, port: int) -> Vchan:  # noqa: ARG002 - the region is this domain's
+    def server(self, domid: int, peer: int, port: int) -> Vchan:  # noqa: ARG002 - the region is the VM's
         slot = self._slot(port, peer)
-        return KvmServer(self._region(), slot, self._doorbell(self.guest_doorbell, slot))
+        return KvmServer(self._region(), slot, self._doorbell(slot, in_guest=self._is_in_guest(True)))
 
-    def client(self, domid: int, peer: int, port: int) -> Vchan:  # noqa: ARG002 - the region is the peer's
+    def client(self, domid: int, peer: int, port: int) -> Vchan:  # noqa: ARG002 - the region is the VM's
         slot = self._slot(port, domid)
-        return KvmClient(self._region(), slot, self._doorbell(ChannelDoorbell, slot))
+        return KvmClient(self._region(), slot, self._doorbell(slot, in_guest=self._is_in_guest(False)))
 
     def sharer(self, domid: int, gui_domid: int) -> PageSharer:  # noqa: ARG002 - the region is this domain's
         return KvmSharer(self._region())
@@ -82,7 +84,14 @@ class KvmBackend(Backend):
     def _slot(self, port: int, client: int) -> int:
         return Slots.parse(self._need(VCHANS)).number(port, client)
 
-    def _doorbell(self, kind: Callable[..., PortDoorbell | ChannelDoorbell], slot: int) -> MakeDoorbell:
+    def _is_in_guest(self, if_unsaid: bool) -> bool:
+        side = self._environ.get(SIDE)
+        if side not in (None, "", "host", "guest"):
+            raise MachineCannot(f"{SIDE} is {side!r}", "it is host or guest, or not set")
+        return side == "guest" if side else if_unsaid
+
+    def _doorbell(self, slot: int, *, in_guest: bool) -> MakeDoorbell:
+        kind: Callable[..., PortDoorbell | ChannelDoorbell] = self.guest_doorbell if in_guest else ChannelDoorbell
         path = Path(f"{self._need(DOORBELLS)}{slot}")
         return lambda epoll: kind(epoll, path)
 

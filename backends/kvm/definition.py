@@ -83,6 +83,7 @@ class AppVm:
             "VCHAN_REGION": str(self.region),
             "VCHAN_DOORBELLS": doorbell.removesuffix("0"),
             "VCHAN_SLOTS": str(self.vchans),
+            "VCHAN_SIDE": "host",
         }
 
 

@@ -25,6 +25,7 @@ from backends.machines.libvirtd import Hypervisor
 from backends.machines.places import which
 from guiproto.errors import MachineCannot
 from guiproto.limits import GUI_PORT
+from guiproto.ports import QUBESDB_PORT
 
 _GUEST: Final = Guest(modules=("virtio_pci", "virtio_blk", "virtio_net", "virtio_console"))
 
@@ -67,7 +68,7 @@ class KvmDomains(MachineDomains[AppVm]):
         if trouble:
             tell(f"KVM cannot be used here ({trouble}); this VM will run in QEMU's software emulation, which is slow")
         overlay(place / "disk.qcow2", made.disk)
-        vchans = Slots([(GUI_PORT, spec.gui_domid)])
+        vchans = Slots([(GUI_PORT, spec.gui_domid), (QUBESDB_PORT, domid)])
         config = {
             "name": spec.name, "domid": domid, "gui_domid": spec.gui_domid, "screen": list(spec.screen),
             "backend": "kvm", "guest": "backends.kvm.guest", "vchans": str(vchans),

@@ -47,6 +47,7 @@ def find(config: Mapping[str, Any], runtime: Path) -> Found:
             "VCHAN_REGION": str(bar),
             "VCHAN_DOORBELLS": str(runtime / "doorbell."),
             "VCHAN_SLOTS": config["vchans"],
+            "VCHAN_SIDE": "guest",
         },
         arguments=["--orders", str(found[ORDERS]), "--pipe", str(found[PIPE])],
     )

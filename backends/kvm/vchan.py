@@ -12,7 +12,7 @@ The control page of a slot, in 32-bit words; each is written by one side alone:
 A server makes the rings empty while SERVING is 0 and no client of its generation can exist; a client joins, and both
 begin once the server has accepted it. So nobody ever resets a ring that somebody uses, and whoever finds GENERATION or
 WHO changed knows that his peer was replaced. A peer that dies without a word is noticed by its end of the doorbell
-line, except an agent: it is noticed when the next one begins, which the VM's session takes care of.
+line, except one in the guest: it is noticed when the next one begins, which the VM's session takes care of.
 
 One client at a time: a lock on the slot's bytes of the region's file, which ends with the process.
 """
@@ -92,6 +92,7 @@ class _Ringed(Vchan):
         self._generation = 0
         self._state = VchanState.WAITING
         self._closed = False
+        self._rung = False
         self._epoll = select.epoll()
         self._again = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._is_again = False
@@ -133,6 +134,11 @@ class _Ringed(Vchan):
             self._doorbell.silence()
         there = self._doorbell.look()
         if self._state is VchanState.WAITING:
+            if there and not self._rung:
+                # Whoever waits on the other side may have looked before we were ready, or seen nothing of the line's
+                # change of hands.
+                self._rung = True
+                self._doorbell.ring()
             if there and self._meet():
                 self._state = VchanState.CONNECTED
                 self._come_again(self._consumer.available() > 0)
@@ -238,7 +244,7 @@ class _Ringed(Vchan):
 
 
 class KvmServer(_Ringed):
-    """The server end, in the guest."""
+    """The server end: in the guest for its windows, on the host for its Qubes DB."""
 
     def __init__(self, region: Path, slot_number: int, make_doorbell: MakeDoorbell) -> None:
         """Can be joined when it returns. Raises MachineCannot."""
@@ -284,7 +290,7 @@ class KvmServer(_Ringed):
 
 
 class KvmClient(_Ringed):
-    """The client end, on the host."""
+    """The client end, on the other side."""
 
     def __init__(self, region: Path, slot_number: int, make_doorbell: MakeDoorbell) -> None:
         """Returns at once; the first look for the server is due, and `fileno()` says so. Raises MachineCannot."""

@@ -70,7 +70,12 @@ def launch(spec: DomainSpec, place: Path, mark: str) -> Launched:
 
 def _launch_plainly(spec: DomainSpec, place: Path, mark: str, collar: int | None) -> int:
     environ = _environment(str(place / "home"), str(place / "vchan"))
-    environ |= {"XDG_RUNTIME_DIR": str(place / "run"), processes.MARK: mark}
+    # Without a sandbox the usual place of Qubes DB's sockets is the host's.
+    environ |= {
+        "XDG_RUNTIME_DIR": str(place / "run"),
+        "QUBESDB_SOCKET_DIR": str(place / "run" / "qubes"),
+        processes.MARK: mark,
+    }
     return _spawn(_session(spec, collar), environ, place / "log", [] if collar is None else [collar])
 
 

@@ -33,7 +33,7 @@ SHELL: Final = "/bin/bash" if Path("/bin/bash").exists() else "/bin/sh"
 
 PROJECT: Final = Path(__file__).resolve().parents[2]
 """The directory that holds this project's packages."""
-PACKAGES: Final = ("guiproto", "shm", "backends", "guiagent", "guid")
+PACKAGES: Final = ("guiproto", "shm", "backends", "qubesdb", "guiagent", "guid")
 """Those that an AppVM needs; the daemon in case that it shows the windows of others."""
 
 _NAMESPACES: Final = (
@@ -186,6 +186,7 @@ def arguments(spec: DomainSpec, place: Path, environ: Mapping[str, str]) -> list
         options += ["--perms", "1777", "--tmpfs", directory]
     options += ["--perms", "1777", "--dir", "/tmp/.X11-unix", "--perms", "0755", "--tmpfs", "/run"]  # noqa: S108 - same
     options += ["--perms", "0700", "--dir", f"/run/user/{USER_ID}", "--symlink", "/run", "/var/run"]
+    options += ["--perms", "0755", "--dir", "/run/qubes"]  # of its Qubes DB daemon, which runs in it
     options += ["--bind", str(place / "vchan"), VCHAN_DIR, "--bind", str(place / "home"), HOME]
     for path in (*_python_dirs(), *(PROJECT / name for name in PACKAGES)):
         options += ["--ro-bind-try", str(path), str(path)]

@@ -13,7 +13,7 @@ from backends.machines.places import which
 from guiproto.errors import MachineCannot
 
 GUEST_PYTHON: Final = (3, 11)
-AGENT_PACKAGES: Final = ("guiproto", "shm", "backends", "guiagent")
+AGENT_PACKAGES: Final = ("guiproto", "shm", "backends", "qubesdb", "guiagent")
 
 
 def agent_disk(path: Path, project: Path, config: str) -> None:

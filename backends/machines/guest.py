@@ -18,6 +18,8 @@ from backends.machines.image import USER
 
 _PROJECT: Final = Path(__file__).resolve().parents[2]
 _RUNTIME: Final = Path("/run/odyssey-session")
+_QUBESDB: Final = Path("/run/qubes")
+"""Where programs in a VM look for its Qubes DB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,9 @@ def main() -> NoReturn:
     Path("/proc/sys/kernel/hostname").write_text(config["name"])
     user = pwd.getpwnam(USER)
     _RUNTIME.mkdir(mode=0o700, exist_ok=True)
-    os.chown(_RUNTIME, user.pw_uid, user.pw_gid)
+    _QUBESDB.mkdir(mode=0o755, exist_ok=True)
+    for directory in (_RUNTIME, _QUBESDB):
+        os.chown(directory, user.pw_uid, user.pw_gid)
     found: Found = importlib.import_module(config["guest"]).find(config, _RUNTIME)
     for path in found.devices:
         os.chown(path, user.pw_uid, user.pw_gid)

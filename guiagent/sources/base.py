@@ -45,6 +45,7 @@ from guiproto.messages import (
     Motion,
     WindowFlags,
 )
+from qubesdb.keys import Layout
 
 __all__ = [
     "Buffer",
@@ -58,6 +59,7 @@ __all__ = [
     "Forget",
     "FrameReady",
     "Hinted",
+    "LayoutChanger",
     "Mapped",
     "Operation",
     "Rect",
@@ -70,6 +72,26 @@ __all__ = [
     "TransientFor",
     "Unmapped",
 ]
+
+
+class LayoutChanger(ABC):
+    """Changes the layout of the VM's keyboard while the loop goes on: `fileno` polls readable for `proceed`."""
+
+    @abstractmethod
+    def fileno(self) -> int:
+        """Its number does not change until `close`."""
+
+    @abstractmethod
+    def set(self, layout: Layout) -> None:
+        """Have the display server use it soon. What does not work is logged, and the layout stays."""
+
+    @abstractmethod
+    def proceed(self) -> None:
+        """Go on with what `set` has begun."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give up what is under way."""
 
 
 class Source(ABC):
@@ -134,6 +156,10 @@ class Source(ABC):
     @abstractmethod
     def stacking(self) -> Sequence[int]:
         """Window ids from bottom to top."""
+
+    def layout_changer(self) -> LayoutChanger | None:
+        """What changes the keyboard's layout; None where that cannot be changed (the default). The caller closes it."""
+        return None
 
     @abstractmethod
     def close(self) -> None:

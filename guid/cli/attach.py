@@ -43,6 +43,11 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         metavar="B",
         help="a backend's name, or MODULE:FACTORY for one of your own (default: local, or the one that has NAME)",
     )
+    parser.add_argument(
+        "--qubesdb",
+        action="store_true",
+        help="be the admin side of the VM's Qubes DB too; without it, whoever made the VM is (NAME: always)",
+    )
     options.add_view(parser)
     parser.add_argument("-v", "--verbose", action="store_true", help="log more")
     parser.set_defaults(main=main)
@@ -56,7 +61,9 @@ def main(args: argparse.Namespace) -> int:
     if args.domid is None or args.name is None:
         raise MachineCannot("which VM?", "write NAME, or --domid N and --name NAME")
     backend = args.backend or "local"
-    spec = options.vm_of(args, name=args.name, domid=args.domid, gui_domid=args.gui_domid, backend=backend)
+    spec = options.vm_of(
+        args, name=args.name, domid=args.domid, gui_domid=args.gui_domid, backend=backend, qubesdb=args.qubesdb
+    )
     runtime = runtime_dir()
     refuse_taken_name(runtime, args.name)
     supervisor = Supervisor(Listener(runtime / f"attach-{args.name}.sock"), None, runtime)

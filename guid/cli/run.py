@@ -17,6 +17,8 @@ from guid.control import Client, HungUp, Message
 from guid.labels import label
 from guid.runtime import runtime_dir
 from guiproto.errors import MachineCannot
+from guiproto.limits import BYTES_PER_PIXEL
+from qubesdb.keys import VIDEORAM_MIN
 
 _ATTEMPTS: Final = 10
 
@@ -82,8 +84,10 @@ def main(args: argparse.Namespace) -> int:
     runtime = runtime_dir()
     refuse_taken_name(runtime, args.name)
     domid = args.domid if args.domid is not None else free_domid(runtime)
-    spec = options.vm_of(args, name=args.name, domid=domid)
-    screen = args.screen or screen_of_desktop(spec.view.host, spec.view.display)
+    view = options.view_of(args)
+    screen = args.screen or screen_of_desktop(view.host, view.display)
+    entries = {VIDEORAM_MIN.path: str(screen[0] * screen[1] * BYTES_PER_PIXEL // 1024)}
+    spec = options.vm_of(args, name=args.name, domid=domid, entries=entries)
     if args.no_sandbox:
         print(f"guid: {args.name} runs WITHOUT a sandbox: it can read and change everything you can", file=sys.stderr)
     domain = {

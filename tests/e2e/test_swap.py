@@ -111,3 +111,38 @@ def test_a_gui_domain_in_an_appvm(desk: Desk) -> None:
         return inside_right and bool((frame == GRAY).all()) and len(np.unique(content)) > 1
 
     wait_for("both borders", framed)
+
+
+def test_there_and_back_over_every_kind_of_host(desk: Desk, wall: Screen) -> None:
+    desk.guid("run", "work", "--label", "blue", "--detach", "--", *XTERM)
+    wait_for("the window", partial(desk.painted, "inside"))
+    before = desk.content("inside")
+    home = Screen(desk.screen.name)
+    assert "wall shows work" in desk.guid("swap", "work", "--to", "wall")
+    assert not home.root.query_tree().children
+    (vm,) = desk.vms()
+    assert (vm["gui_domid"], vm["gui_domain"], vm["restarts"]) == (32, "wall", 0)
+    desk.look_at(wall)
+    assert (desk.content("inside") == before).all(), "it was painted there before the swap was over"
+    assert "air shows work" in desk.guid("swap", "--all", "--to", "air")
+    assert not wall.root.query_tree().children
+    assert desk.shown("inside")
+    assert "dom0 shows work" in desk.guid("swap", "work", "--to", "dom0")
+    desk.look_at(home)
+    assert (desk.content("inside") == before).all()
+    home.close()
+
+
+def test_into_an_appvm_and_out_again(desk: Desk) -> None:
+    desk.guid("run", "sys-gui", "--label", "gray", "--detach", "--", "sleep", "600")
+    desk.guid("run", "work", "--label", "blue", "--detach", "--", *XTERM)
+    wait_for("the window", partial(desk.painted, "inside"))
+    before = desk.content("inside")
+    assert "sys-gui shows work" in desk.guid("swap", "work", "--to", "sys-gui")
+    outer = wait_for("the window", lambda: desk.shown("[work] inside"))
+    x, y = outer["x"] + 3, outer["y"] + 3
+    height, width = before.shape
+    wait_for("its pixels there", lambda: (desk.screen.pixels(x, y, width, height) == before).all())
+    assert "dom0 shows work" in desk.guid("swap", "work", "--to", "dom0")
+    wait_for("nothing in sys-gui", lambda: not any(w["vm"] == "sys-gui" for w in desk.windows()))
+    assert (desk.content("inside") == before).all()

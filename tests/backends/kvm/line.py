@@ -71,14 +71,14 @@ class LineBackend(KvmBackend):
     guest_doorbell = LineDoorbell  # type: ignore[assignment]  # any Doorbell with the same arguments will do
 
 
-def backend(directory: Path, vchans: str, size: int = 64 << 20) -> Backend:
-    """A VM's region and lines in `directory`."""
+def backend(directory: Path, vchans: str, size: int = 64 << 20, side: str = "") -> Backend:
+    """A VM's region and lines in `directory`. `side`: host or guest, for vchans whose server is on the host."""
     region = directory / "region"
     if not region.exists():
         with region.open("wb") as file:
             file.truncate(size)
         region.chmod(0o600)
-    return LineBackend(environ(directory, vchans))
+    return LineBackend({**environ(directory, vchans), "VCHAN_SIDE": side})
 
 
 def environ(directory: Path, vchans: str) -> Mapping[str, str]:

@@ -84,4 +84,5 @@ def test_the_doorbells_are_where_libvirt_put_them() -> None:
         "VCHAN_REGION": f"/dev/shm/{region_name('work')}",
         "VCHAN_DOORBELLS": "/run/x/odyssey.doorbell.",
         "VCHAN_SLOTS": "6000:2,111:0",
+        "VCHAN_SIDE": "host",
     }

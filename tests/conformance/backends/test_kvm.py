@@ -38,13 +38,17 @@ def new_vm(directory: Path) -> Callable[[], Path]:
     return make
 
 
-@pytest.fixture
-def vchans(socket_dir: Path) -> VchanMaker:
+@pytest.fixture(params=["server in the guest", "server on the host"])
+def vchans(socket_dir: Path, request: pytest.FixtureRequest) -> VchanMaker:
     vms = new_vm(socket_dir)
 
     def make() -> VchanEnds:
-        vm = backend(vms(), f"111:0,{PORT}:0")
-        return VchanEnds(lambda: vm.server(9, 0, PORT), lambda: vm.client(0, 9, PORT))
+        place = vms()
+        if request.param == "server in the guest":
+            vm = backend(place, f"111:9,{PORT}:0")
+            return VchanEnds(lambda: vm.server(9, 0, PORT), lambda: vm.client(0, 9, PORT))
+        host, guest = (backend(place, f"{PORT}:0,111:9", side=side) for side in ("host", "guest"))
+        return VchanEnds(lambda: host.server(0, 9, 111), lambda: guest.client(9, 0, 111))
 
     return make
 

@@ -1,0 +1,8 @@
+"""Ports of vchans that all rooms know, besides that of the GUI."""
+
+from typing import Final
+
+QUBESDB_PORT: Final = 111
+"""Of Qubes DB: the admin side is the server, the VM the client."""
+ADMIN_DOMID: Final = 0
+"""The domain that is the admin side of every VM."""
