@@ -1,4 +1,4 @@
-"""The first of our processes in a VM: as root it has its devices found, then becomes the user's session.
+"""The first of our processes in a VM: as root it has its devices found, then goes on to the user's session.
 
 `vm.json` beside the packages is the VM's configuration, written by the domain driver. What a hypervisor's guests need
 is the function `find` of the module that "guest" in it names.
@@ -7,7 +7,6 @@ is the function `find` of the module that "guest" in it names.
 import importlib
 import json
 import os
-import pwd
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ class Found:
     """What the session is to be told and given."""
 
     devices: Sequence[Path]
-    """Made the user's own."""
+    """Made the user's own, and nobody else's."""
     environ: Mapping[str, str]
     """For the backend."""
     arguments: Sequence[str] = ()
@@ -37,31 +36,26 @@ class Found:
 
 
 def main() -> NoReturn:
-    """Give the user what is his, and become the session."""
+    """Have the devices found, and go on as what gives them to the user and becomes his session."""
     config: dict[str, Any] = json.loads((_PROJECT / "vm.json").read_text())
     Path("/proc/sys/kernel/hostname").write_text(config["name"])
-    user = pwd.getpwnam(USER)
-    _RUNTIME.mkdir(mode=0o700, exist_ok=True)
-    _QUBESDB.mkdir(mode=0o755, exist_ok=True)
-    for directory in (_RUNTIME, _QUBESDB):
-        os.chown(directory, user.pw_uid, user.pw_gid)
+    for directory, mode in ((_RUNTIME, 0o700), (_QUBESDB, 0o755)):
+        directory.mkdir(mode=mode, exist_ok=True)
     found: Found = importlib.import_module(config["guest"]).find(config, _RUNTIME)
     for path in found.devices:
-        os.chown(path, user.pw_uid, user.pw_gid)
         path.chmod(0o600)
-    os.initgroups(USER, user.pw_gid)
-    os.setgid(user.pw_gid)
-    os.setuid(user.pw_uid)
     environ = {
-        "HOME": user.pw_dir, "USER": USER, "LOGNAME": USER, "SHELL": user.pw_shell, "LANG": "C.UTF-8",
+        "HOME": "/root", "LANG": "C.UTF-8",
         "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games", "TERM": "xterm-256color",
         "PYTHONPATH": str(_PROJECT), "XDG_RUNTIME_DIR": str(_RUNTIME), **found.environ,
     }  # fmt: skip
     width, height = config["screen"]
-    domid = config["domid"] if found.domid is None else found.domid
+    domid = str(config["domid"] if found.domid is None else found.domid)
     command = ["--", *config["command"]] if config.get("command") else []
+    own = [word for path in (_RUNTIME, _QUBESDB, *found.devices) for word in ("--own", str(path))]
     argv = [
-        sys.executable, "-sP", "-m", "guiagent.session", "--domid", str(domid),
+        sys.executable, "-sP", "-m", "guiagent.boot", "--user", USER, "--backend", config["backend"],
+        "--domid", domid, *own, "--", "--domid", domid,
         "--gui-domid", str(config["gui_domid"]), "--screen", f"{width}x{height}", "--backend", config["backend"],
         *found.arguments, *command,
     ]  # fmt: skip

@@ -80,6 +80,7 @@ def _lives(bed: Bed, runtime: Path, vms: int, idle_seconds: float, tell: Callabl
         with daemon.connect(runtime) as client:
             rows = client.request("ps")["vms"]
         parts: dict[str, list[int]] = {"worker": [row["worker_pid"] for row in rows]}
+        parts["qubesdb"] = [row["qubesdb_pid"] for row in rows if row["qubesdb_pid"] is not None]
         for row in rows:
             for pid in children(row["vm_pid"]):
                 parts.setdefault(_role(pid), []).append(pid)
@@ -133,4 +134,5 @@ def _until_painted(runtime: Path, domid: int) -> float:
 
 def _role(pid: int) -> str:
     name = Path(f"/proc/{pid}/comm").read_text().strip()
-    return {"guiagent": "agent", "Xvfb": "x_server", "xmessage": "program"}.get(name, "session")
+    roles = {"guiagent": "agent", "Xvfb": "x_server", "xmessage": "program", "qubesdb-daemon": "qubesdb"}
+    return roles.get(name, "session")

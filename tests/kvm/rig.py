@@ -131,7 +131,8 @@ class Guests:
         old = json.loads(config.read_text())
         config.write_text(json.dumps({**old, "vchans": f"{old['vchans']},{CHECKS_PORT}:0"}))
         xml = xml.replace(f'vchans="{old["vchans"]}"', f'vchans="{old["vchans"]},{CHECKS_PORT}:0"')
-        channel = '<channel type="unix"><target type="virtio" name="odyssey.doorbell.1"/></channel>'
+        number = old["vchans"].count(",") + 1
+        channel = f'<channel type="unix"><target type="virtio" name="odyssey.doorbell.{number}"/></channel>'
         changed = self.directory / "changed.xml"
         changed.write_text(xml.replace("<memballoon", f"{channel}<memballoon"))
         self.virsh("define", str(changed))
@@ -149,9 +150,11 @@ class Guests:
     @contextlib.contextmanager
     def far(self, name: str) -> Iterator[FarDomain]:
         """Ends of vchans and sharers of pages in the guest."""
+        config = self.directory / ".local/share/odyssey-gui/vms" / name / "vm.json"
+        vchans = json.loads(config.read_text())["vchans"]
         there = (
             "exec env VCHAN_REGION=$(ls -d /sys/bus/pci/devices/*/resource2_wc) "
-            f"VCHAN_DOORBELLS=$XDG_RUNTIME_DIR/doorbell. VCHAN_SLOTS=6000:0,{CHECKS_PORT}:0 "
+            f"VCHAN_DOORBELLS=$XDG_RUNTIME_DIR/doorbell. VCHAN_SLOTS={vchans} "
             "PYTHONPATH=/opt/odyssey-gui python3 -m backends.conformance.far_end kvm"
         )
         command = [sys.executable, "-m", "guid.cli.main", "run", name, "--pass-io", "--", "sh", "-c", there]
