@@ -20,7 +20,7 @@ from guid.spec import VmSpec
 from guid.vm import Vm
 from guiproto.errors import MachineCannot
 from qubesdb.daemon import admin_daemon
-from qubesdb.keys import DEFAULT_USER, GUI_DOMAIN, GUI_ENABLED, NAME, VM_TYPE
+from qubesdb.keys import DEFAULT_USER, GUI_DOMAIN, GUI_ENABLED, GUI_NEXT, NAME, VM_TYPE
 from qubesdb.sockets import socket_path
 from qubesdb.store import Store
 
@@ -146,9 +146,8 @@ def _serve(spec: VmSpec, life: str, directory: Path, line: LineSocket) -> dict[s
     try:
         backend = enter(spec)
         directory.mkdir(mode=0o700, exist_ok=True)
-        daemon = admin_daemon(
-            backend, spec.name, spec.domid, directory, Store(_store_path(directory, spec.name), life), first(spec)
-        )
+        store = Store(_store_path(directory, spec.name), life)
+        daemon = admin_daemon(backend, spec.name, spec.domid, directory, store, first(spec), certain(spec))
         try:
             daemon.run(line.fileno())
         finally:
@@ -165,9 +164,13 @@ def first(spec: VmSpec) -> Mapping[str, bytes]:
         VM_TYPE: "AppVM",
         DEFAULT_USER.path: "user",
         GUI_ENABLED.path: "True",
-        GUI_DOMAIN.path: str(spec.gui_domid),
     }
     return {path: value.encode() for path, value in {**entries, **spec.entries}.items()}
+
+
+def certain(spec: VmSpec) -> Mapping[str, bytes | None]:
+    """The entries that say whose the windows are: an earlier supervisor may have died while they moved."""
+    return {GUI_DOMAIN.path: str(spec.gui_domid).encode(), GUI_NEXT.path: None}
 
 
 def _life(vm: Vm) -> str:

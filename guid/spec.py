@@ -61,8 +61,8 @@ class VmSpec:
             raise MachineCannot(f"{self.name!r} is no name for a VM", "use 1 to 31 printable ASCII characters")
 
     def shown_by(self) -> str:
-        """The GUI domain, for a message to the user."""
-        return self.gui_domain or f"{self.view.host} {self.view.display or ''}".strip()
+        """The name of its GUI domain."""
+        return self.gui_domain or ("dom0" if self.gui_domid == 0 else f"domain-{self.gui_domid}")
 
     def to_json(self) -> str:
         """As one line of JSON."""

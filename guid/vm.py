@@ -42,7 +42,7 @@ class Vm:
             "label": self.spec.label,
             "backend": self.spec.backend,
             "gui_domid": self.spec.gui_domid,
-            "gui_domain": self.spec.gui_domain,
+            "gui_domain": self.spec.shown_by(),
             "display": None if self.spec.gui_vm else self.spec.view.display or os.environ.get("DISPLAY"),
             "state": self.state,
             "reason": self.reason,

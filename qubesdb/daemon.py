@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from backends.base import Backend, Vchan, VchanState
@@ -266,9 +267,19 @@ class Daemon:
 
 
 def admin_daemon(
-    backend: Backend, vm: str, domid: int, sockets: Path, store: Store, first: Mapping[str, bytes]
+    backend: Backend,
+    vm: str,
+    domid: int,
+    sockets: Path,
+    store: Store,
+    first: Mapping[str, bytes],
+    certain: Mapping[str, bytes | None] = MappingProxyType({}),
 ) -> Daemon:
-    """The admin side's for that VM. `first`: the entries that a life of the VM begins with. Raises MachineCannot."""
+    """The admin side's for that VM. Raises MachineCannot.
+
+    `first`: the entries that a life of the VM begins with. `certain`: those that have these values whenever the daemon
+    starts, None for those that are not there then.
+    """
     try:
         kept = store.read()
     except Damaged as error:
@@ -279,6 +290,11 @@ def admin_daemon(
         namespace = Namespace()
         for path, value in first.items():
             namespace.write(path, value, ALL_LIMITS)
+    for path, wanted in certain.items():
+        if wanted is None:
+            namespace.remove(path)
+        else:
+            namespace.write(path, wanted, ALL_LIMITS)
     core = Core(Side.ADMIN, namespace)
     return Daemon(
         core,

@@ -8,7 +8,7 @@ import os
 from guid.cli import options
 from guid.cli.names import served
 from guid.cli.table import print_table
-from guid.gui_domains import DEFAULT, config_path, gui_domains
+from guid.gui_domains import config_path, gui_domains
 from guid.runtime import runtime_dir
 
 _DESCRIPTION = """\
@@ -40,7 +40,7 @@ def main(args: argparse.Namespace) -> int:
     """Print the list."""
     shown: dict[str, list[str]] = {}
     for row in served(runtime_dir()):
-        shown.setdefault(row["gui_domain"] or DEFAULT, []).append(row["name"])
+        shown.setdefault(row["gui_domain"], []).append(row["name"])
     found = gui_domains(config_path(), os.environ.get("DISPLAY"))
     if args.json:
         print(json.dumps([dataclasses.asdict(d) | {"shows": shown.get(d.name, [])} for d in found.values()], indent=2))

@@ -6,7 +6,6 @@ import json
 from guid.cli import options
 from guid.cli.names import served
 from guid.cli.table import print_table
-from guid.gui_domains import DEFAULT
 from guid.runtime import runtime_dir
 
 
@@ -34,7 +33,7 @@ def main(args: argparse.Namespace) -> int:
                     r["label"],
                     r["backend"],
                     r["state"],
-                    r["gui_domain"] or DEFAULT,
+                    r["gui_domain"],
                     r["display"],
                     r["worker_pid"],
                     r["restarts"],

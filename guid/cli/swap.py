@@ -43,11 +43,15 @@ def main(args: argparse.Namespace) -> int:
     wanted = list(dict.fromkeys(args.names))
     rows: list[dict[str, Any]] = []
     for client in instances(runtime_dir()):
+        here: list[str] = []
         with client, contextlib.suppress(HungUp):
             here = [row["name"] for row in client.request("ps")["vms"] if args.all or row["name"] in wanted]
             if here:
                 client.follow()  # swaps have time limits of their own
                 rows += client.request("swap", names=here, to=dataclasses.asdict(target))["swaps"]
+                here = []
+        text = "the supervisor ended meanwhile; `guid ps` says who shows"
+        rows += [{"name": name, "moved": False, "text": f"{text} {name}"} for name in here]
     assigned = Assigned()
     for row in rows:
         if row["moved"]:

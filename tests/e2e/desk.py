@@ -21,6 +21,7 @@ class Desk:
 
     def __init__(self, directory: Path, server: XServer) -> None:
         self.directory = directory
+        self.server = server
         self.runtime = directory / "run"
         self.screen = Screen(server.display)
         self._started: list[subprocess.Popen[bytes]] = []
@@ -64,6 +65,10 @@ class Desk:
         )
         assert done.returncode == status, done.stderr
         return done.stdout if status == 0 else done.stderr
+
+    def log(self) -> str:
+        """What commands that were started, and not waited for, have said."""
+        return (self.directory / "guid.log").read_text()
 
     def windows(self) -> list[dict[str, Any]]:
         return list(json.loads(self.guid("windows", "--json")))

@@ -1,6 +1,8 @@
 """`guid swap`: windows move between GUI domains while their applications run on."""
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -8,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from guiagent.processes import below
 from tests.e2e.desk import BLUE, Desk
 from tests.e2e.rig import Screen, wait_for
 from tests.xserver import XServer
@@ -16,20 +19,26 @@ XTERM = ("xterm", "-T", "inside", "-geometry", "60x10+100+100", "-e", "sh", "-c"
 
 
 @pytest.fixture
-def wall() -> Iterator[Screen]:
+def wall_server() -> Iterator[XServer]:
     """Another display."""
     with XServer(1400, 900) as server:
-        screen = Screen(server.display)
-        yield screen
-        screen.close()
+        yield server
 
 
 @pytest.fixture
-def desk(tmp_path: Path, wall: Screen) -> Iterator[Desk]:
+def wall(wall_server: XServer) -> Iterator[Screen]:
+    """What is to be seen there."""
+    screen = Screen(wall_server.display)
+    yield screen
+    screen.close()
+
+
+@pytest.fixture
+def desk(tmp_path: Path, wall_server: XServer) -> Iterator[Desk]:
     config = tmp_path / "guid.toml"
     config.write_text(
-        f'[gui-domain.wall]\nid = 32\ndisplay = "{wall.name}"\n'
-        f'[gui-domain.upstairs]\nid = 0\ndisplay = "{wall.name}"\n'
+        f'[gui-domain.wall]\nid = 32\ndisplay = "{wall_server.display}"\n'
+        f'[gui-domain.upstairs]\nid = 0\ndisplay = "{wall_server.display}"\n'
         '[gui-domain.nowhere]\nid = 0\ndisplay = ":4321"\n'
         '[gui-domain.sys-gui]\nvm = "sys-gui"\n'
         '[gui-domain.air]\nid = 33\nhost = "headless"\n'
@@ -146,3 +155,128 @@ def test_into_an_appvm_and_out_again(desk: Desk) -> None:
     assert "dom0 shows work" in desk.guid("swap", "work", "--to", "dom0")
     wait_for("nothing in sys-gui", lambda: not any(w["vm"] == "sys-gui" for w in desk.windows()))
     assert (desk.content("inside") == before).all()
+
+
+class Held:
+    """A swap to the wall that cannot go on before `release`: the wall's X server is stopped."""
+
+    def __init__(self, desk: Desk, pid: int) -> None:
+        self._pid = pid
+        os.kill(pid, signal.SIGSTOP)
+        self.process = desk.start("swap", "work", "--to", "wall")
+        wait_for("the target's worker", lambda: len(_workers(desk)) == 2)
+
+    def release(self) -> int:
+        """Go on; the command's exit status."""
+        os.kill(self._pid, signal.SIGCONT)
+        return self.process.wait(60)
+
+
+def _workers(desk: Desk) -> list[int]:
+    """Pids of the workers of the VM: the one that shows it, and that of a swap's target."""
+    (vm,) = desk.vms()
+    found = below(vm["supervisor_pid"])
+    return [pid for pid, name in found.items() if name == "guid:work"]
+
+
+def _in_vm(desk: Desk, name: str) -> int:
+    """The pid of a process of the AppVM."""
+    (vm,) = desk.vms()
+    return next(pid for pid, found in below(vm["vm_pid"]).items() if found == name)
+
+
+@pytest.fixture
+def running(desk: Desk) -> Desk:
+    desk.guid("run", "work", "--label", "blue", "--detach", "--", *XTERM)
+    wait_for("the window", partial(desk.painted, "inside"))
+    return desk
+
+
+def test_a_target_that_does_not_answer(running: Desk, wall_server: XServer) -> None:
+    held = Held(running, wall_server.pid)
+    assert held.process.wait(60) == 1
+    os.kill(wall_server.pid, signal.SIGCONT)
+    assert "in 10 s it has not opened its display" in running.log()
+    assert running.painted("inside")
+    assert _domain(running) == "dom0"
+    assert "wall shows work" in running.guid("swap", "work", "--to", "wall"), "and now it does"
+
+
+def test_a_target_that_dies_half_way(running: Desk) -> None:
+    agent = _in_vm(running, "guiagent")
+    before = _workers(running)
+    os.kill(agent, signal.SIGSTOP)
+    swap = running.start("swap", "work", "--to", "wall")
+    (target,) = wait_for("the target's worker", lambda: set(_workers(running)) - set(before))
+    os.kill(target, signal.SIGKILL)
+    assert swap.wait(60) == 1
+    os.kill(agent, signal.SIGCONT)
+    assert "dom0 still shows work: wall: its worker was killed" in running.log()
+    assert running.painted("inside")
+    assert _workers(running) == before
+
+
+def test_two_swaps_at_once(running: Desk, wall_server: XServer) -> None:
+    held = Held(running, wall_server.pid)
+    assert "work is on its way to wall" in running.guid("swap", "work", "--to", "air", status=1)
+    assert held.release() == 0
+    assert _domain(running) == "wall"
+
+
+def test_the_agent_dies_meanwhile(running: Desk, wall: Screen, wall_server: XServer) -> None:
+    held = Held(running, wall_server.pid)
+    os.kill(_in_vm(running, "guiagent"), signal.SIGKILL)
+    assert held.release() == 0
+    running.look_at(wall)
+    wait_for("the window there", partial(running.painted, "inside"))
+
+
+def test_the_display_server_of_the_vm_dies_meanwhile(running: Desk, wall: Screen, wall_server: XServer) -> None:
+    """Its applications are started anew, and appear wherever the swap has led."""
+    held = Held(running, wall_server.pid)
+    os.kill(_in_vm(running, "Xvfb"), signal.SIGKILL)
+    status = held.release()
+    assert (_domain(running) == "wall") is (status == 0)
+    if status == 0:
+        running.look_at(wall)
+    wait_for("the window", partial(running.painted, "inside"))
+
+
+def test_the_vm_ends_meanwhile(running: Desk, wall_server: XServer) -> None:
+    held = Held(running, wall_server.pid)
+    running.guid("stop", "work")
+    assert held.release() == 1
+    assert "work ended while its windows moved to wall" in running.log()
+    assert running.vms() == []
+
+
+def test_the_present_display_dies_meanwhile(running: Desk, wall: Screen, wall_server: XServer) -> None:
+    held = Held(running, wall_server.pid)
+    running.screen.close()
+    running.server.kill()
+    assert held.release() == 0
+    running.screen = Screen(wall.name)
+    assert running.painted("inside")
+
+
+def test_a_supervisor_that_dies_meanwhile(running: Desk, wall: Screen, wall_server: XServer) -> None:
+    """The next one shows the VM where it was, and the swap can be asked for again."""
+    held = Held(running, wall_server.pid)
+    os.kill(running.vms()[0]["supervisor_pid"], signal.SIGKILL)
+    assert held.release() != 0
+    running.guid("run", "other", "--label", "red", "--detach", "--", "sleep", "600")
+    wait_for("the window", partial(running.painted, "inside"))
+    assert "wall shows work" in running.guid("swap", "work", "--to", "wall")
+    running.look_at(wall)
+    assert running.painted("inside")
+
+
+def test_a_display_without_shared_memory(running: Desk) -> None:
+    """It is not refused if pixels can be shown there all the same; if not, nothing changes."""
+    with XServer(1400, 900, arguments=("-extension", "MIT-SHM")) as server:
+        config = Path(running.environ["GUID_CONFIG"])
+        config.write_text(f'[gui-domain.poor]\nid = 40\ndisplay = "{server.display}"\n')
+        said = running.guid("swap", "work", "--to", "poor", status=1)
+        assert "dom0 still shows work: poor:" in said
+        assert "MIT-SHM" in said
+    assert running.painted("inside")
