@@ -244,6 +244,8 @@ class AppVmSpec:
     domid: int = 0
     """0: the lowest free one."""
     gui_domid: int = 0
+    other_gui_domids: Sequence[int] = ()
+    """GUI domains that its windows may move to."""
     screen: tuple[int, int] = (1920, 1080)
     packages: Sequence[str] = ()
     memory_mib: int = 1024

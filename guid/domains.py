@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from backends.base import Domain, DomainSpec, DomainState
+from guid.assigned import Assigned
 from guid.drivers import Drivers
 from guid.saved import SavedVms
 from guid.spec import VmSpec
@@ -177,11 +178,27 @@ class Domains:
     def _serve(self, template: VmSpec, domain: Domain) -> None:
         spec = self._with_runtime(
             dataclasses.replace(
-                template, name=domain.name, domid=domain.domid, gui_domid=domain.gui_domid, label=domain.label
+                template,
+                name=domain.name,
+                domid=domain.domid,
+                gui_domid=template.gui_domid if template.gui_domain else domain.gui_domid,
+                label=domain.label,
             )
         )
+        spec = self._assigned(spec)
         self._saved.write(spec, kept=True)
         self._workers.serve(Vm(spec, domain=domain, kept=True))
+
+    def _assigned(self, spec: VmSpec) -> VmSpec:
+        """The VM in the GUI domain that it was given, unless the caller has named one."""
+        if spec.gui_domain:
+            return spec
+        try:
+            domain = Assigned().domain(spec.name)
+            return spec if domain is None else domain.shows(spec, {})
+        except MachineCannot as error:
+            log.warning("%s: %s; dom0 shows it", spec.name, error)
+            return spec
 
     def _with_runtime(self, spec: VmSpec) -> VmSpec:
         driver = self._drivers.get(spec.backend)

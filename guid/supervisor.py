@@ -309,6 +309,10 @@ class Supervisor:
         self._drop_child(vm)
         vm.restart_at = None
 
+    def restart_worker(self, vm: Vm) -> None:
+        """Start the worker of a VM again that was dropped."""
+        self._start_worker(vm)
+
     def adopt_worker(self, vm: Vm, spec: VmSpec, child: Child | None) -> None:
         """That worker shows the VM from now on, as `spec` says; None: it has ended, and another one is started."""
         vm.spec, vm.child = spec, child

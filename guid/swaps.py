@@ -41,8 +41,8 @@ class Workers(Protocol):
     def drop_worker(self, vm: Vm) -> None:
         """End it, if there is one, and start none."""
 
-    def serve(self, vm: Vm) -> None:
-        """Start its worker."""
+    def restart_worker(self, vm: Vm) -> None:
+        """Start its worker again, for its description as it is."""
 
     def adopt_worker(self, vm: Vm, spec: VmSpec, child: Child | None) -> None:
         """That is its worker and its description from now on; None: it has ended, and another is to be started."""
@@ -101,6 +101,8 @@ class Swaps:
             return
         if message.get("event") == "shown":
             self._carry_out(moving, moving.swap.present_shows(_numbers(message), self._clock()))
+        elif message.get("event") == "released":
+            self._carry_out(moving, moving.swap.present_released(self._clock()))
         elif message.get("event") == "disconnected":
             self.present_gone(name)
 
@@ -189,13 +191,18 @@ class Swaps:
                     vm.child.line.send({"op": "shown"})
                 else:
                     self._carry_out(moving, moving.swap.present_gone(self._clock()))
+            case Do.RELEASE_PRESENT:
+                if vm.child is not None:
+                    vm.child.line.send({"op": "let go"})
+                else:
+                    self._carry_out(moving, moving.swap.present_gone(self._clock()))
             case Do.WITHDRAW:
                 with contextlib.suppress(MachineCannot):
                     self._orders.withdraw(vm)
             case Do.CLOSE_PRESENT:
                 self._workers.drop_worker(vm)
             case Do.RESTORE:
-                self._workers.serve(vm)
+                self._workers.restart_worker(vm)
             case Do.ADOPT:
                 child_, moving.child = moving.child, None
                 self._workers.adopt_worker(vm, moving.spec, child_)

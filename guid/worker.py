@@ -63,6 +63,7 @@ class Worker:
         self._link: _Link | None = None
         self._awaited: frozenset[int] | None = None
         """Windows whose appearance the supervisor waits for."""
+        self._letting_go = False
         self._do: dict[type[Any], Callable[[Any], None]] = {
             do.SendToAgent: self._send_to_agent,
             do.CreateWindow: self._create,
@@ -99,6 +100,9 @@ class Worker:
             self._settle()
             if self._awaited is not None:
                 self._say_complete(self._awaited)
+            if self._letting_go and not self._has_more_to_say():
+                self._letting_go = False
+                self._supervisor.send({"event": "released"})
             self._listen(not self._host.busy)
             patience = self._tick()
 
@@ -255,6 +259,22 @@ class Worker:
                     self._supervisor.send({"event": "shown", "windows": sorted(self._shown())})
                 case "await":
                     self._awaited = frozenset(request["windows"])
+                case "let go":
+                    self._let_go()
+
+    def _let_go(self) -> None:
+        """Another GUI domain is about to have the windows: what the user has done with them so far still counts."""
+        link = self._link
+        if link is not None and link.session is not None:
+            for window in link.session.mapped():
+                self._host.unmap(window)
+            # From now on the display has nowhere to send keys to but elsewhere, and what it sent before is here.
+            self._host.sync()
+            self._serve_host()
+        self._letting_go = True
+
+    def _has_more_to_say(self) -> bool:
+        return self._link is not None and bool(self._link.out)
 
     def _shown(self) -> frozenset[int]:
         link = self._link

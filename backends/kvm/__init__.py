@@ -18,7 +18,7 @@ from backends.base import Backend, DomainDriver, MachineCannot, PageMapper, Page
 from backends.kvm.doorbell import ChannelDoorbell, MakeDoorbell, PortDoorbell
 from backends.kvm.layout import Slots
 from backends.kvm.mapping import KvmMapper
-from backends.kvm.sharing import KvmSharer
+from backends.kvm.sharing import Memory
 from backends.kvm.vchan import KvmClient, KvmServer
 from backends.machines.places import data_dir
 
@@ -37,6 +37,7 @@ class KvmBackend(Backend):
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
+        self._memory: Memory | None = None
 
     def missing(self, *, domains: bool = False) -> Sequence[str]:
         if not domains:
@@ -61,7 +62,9 @@ class KvmBackend(Backend):
         return KvmClient(self._region(), slot, self._doorbell(slot, in_guest=self._is_in_guest(False)))
 
     def sharer(self, domid: int, gui_domid: int) -> PageSharer:  # noqa: ARG002 - the region is this domain's
-        return KvmSharer(self._region())
+        if self._memory is None or self._memory.closed:
+            self._memory = Memory(self._region())
+        return self._memory.sharer()
 
     def mapper(self, domid: int, peer: int) -> PageMapper:  # noqa: ARG002 - the region is the peer's
         ram = self._environ.get(RAM)

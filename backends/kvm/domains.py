@@ -14,7 +14,7 @@ from typing import Final
 
 from backends.base import AppVmSpec
 from backends.kvm.definition import AppVm, Wish, definition
-from backends.kvm.layout import ORDERS, PIPE, Slots
+from backends.kvm.layout import MAX_SLOTS, ORDERS, PIPE, Slots
 from backends.kvm.libvirtd import checked_uri, unprivileged
 from backends.kvm.machine import QEMU, kvm_trouble, missing_for_domains, overlay, qemu_pid
 from backends.kvm.ram import ram_of
@@ -68,7 +68,12 @@ class KvmDomains(MachineDomains[AppVm]):
         if trouble:
             tell(f"KVM cannot be used here ({trouble}); this VM will run in QEMU's software emulation, which is slow")
         overlay(place / "disk.qcow2", made.disk)
-        vchans = Slots([(GUI_PORT, spec.gui_domid), (QUBESDB_PORT, domid)])
+        gui_domids = dict.fromkeys([spec.gui_domid, *spec.other_gui_domids])
+        vchans = Slots([*((GUI_PORT, gui_domid) for gui_domid in gui_domids), (QUBESDB_PORT, domid)])
+        if len(vchans.vchans) > MAX_SLOTS:
+            raise MachineCannot(
+                f"{len(gui_domids)} GUI domains may show {spec.name}", f"{MAX_SLOTS - 1} are possible: configure fewer"
+            )
         config = {
             "name": spec.name, "domid": domid, "gui_domid": spec.gui_domid, "screen": list(spec.screen),
             "backend": "kvm", "guest": "backends.kvm.guest", "vchans": str(vchans),

@@ -59,7 +59,8 @@ class Slots:
             return self.vchans.index((port, client))
         except ValueError:
             raise MachineCannot(
-                f"the domain has no vchan for port {port} of domain {client}", f"it has {self}: change its definition"
+                f"the domain has no vchan for port {port} of domain {client}",
+                f"it has {self}, from when it was made: make it anew, or change its definition",
             ) from None
 
 

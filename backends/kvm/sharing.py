@@ -23,28 +23,41 @@ class _Bar(Region):
         """Nothing can be given back."""
 
 
-class KvmSharer(PageSharer):
-    """Shares pages with whoever has the region on the host."""
+class Memory:
+    """The part of a VM's region that is for buffers: one, whoever they are shared with."""
 
     def __init__(self, region: Path) -> None:
         """Raises MachineCannot."""
         self._fd, self._size = open_region(region, os.O_RDWR)
+        self._users = 0
         self._allocator = Allocator(self._only_one, region_bytes=self._size)
-        self._allocator.allocate(
-            BUFFERS_AT
-        )  # the vchans' part: the first allocation begins at 0, and is never released
+        # The vchans' part: the first allocation begins at 0, and is never released.
+        self._allocator.allocate(BUFFERS_AT)
 
-    def allocate(self, length: int) -> SharedPages:
-        buffer = self._allocator.allocate(length)
-        first = buffer.offset // PAGE_SIZE
-        refs: Refs = np.arange(first, first + buffer.length // PAGE_SIZE, dtype=np.uint32)
-        return SharedPages(buffer.region, buffer.offset, buffer.length, refs)
+    @property
+    def closed(self) -> bool:
+        """Whether its last user has left it."""
+        return self._users < 0
 
-    def release(self, pages: SharedPages) -> None:
-        self._allocator.release(Buffer(pages.region, pages.offset, pages.length))
+    def sharer(self) -> "KvmSharer":
+        """A user of it."""
+        self._users += 1
+        return KvmSharer(self)
 
-    def close(self) -> None:
-        self._allocator.close()
+    def allocate(self, length: int) -> Buffer:
+        """Raises MachineCannot when it is used up."""
+        return self._allocator.allocate(length)
+
+    def release(self, buffer: Buffer) -> None:
+        """Take it back."""
+        self._allocator.release(buffer)
+
+    def leave(self) -> None:
+        """A user needs it no more."""
+        self._users -= 1
+        if self._users == 0:
+            self._allocator.close()
+            self._users = -1
 
     def _only_one(self, size: int) -> Region:
         if self._fd < 0 or size > self._size:
@@ -54,3 +67,35 @@ class KvmSharer(PageSharer):
             )
         fd, self._fd = self._fd, -1
         return _Bar(fd, self._size)
+
+
+class KvmSharer(PageSharer):
+    """Shares pages with whoever has the region on the host."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory: Memory | None = memory
+        self._shared: set[tuple[int, int]] = set()
+        """Offset and length of what is not released yet."""
+        self._region: Region | None = None
+
+    def allocate(self, length: int) -> SharedPages:
+        assert self._memory is not None, "it was closed"
+        buffer = self._memory.allocate(length)
+        self._shared.add((buffer.offset, buffer.length))
+        self._region = buffer.region
+        first = buffer.offset // PAGE_SIZE
+        refs: Refs = np.arange(first, first + buffer.length // PAGE_SIZE, dtype=np.uint32)
+        return SharedPages(buffer.region, buffer.offset, buffer.length, refs)
+
+    def release(self, pages: SharedPages) -> None:
+        self._shared.remove((pages.offset, pages.length))
+        if self._memory is not None:
+            self._memory.release(Buffer(pages.region, pages.offset, pages.length))
+
+    def close(self) -> None:
+        memory, self._memory = self._memory, None
+        if memory is not None:
+            if self._region is not None:
+                for offset, length in self._shared:
+                    memory.release(Buffer(self._region, offset, length))
+            memory.leave()

@@ -79,6 +79,15 @@ def driver_of(backend: str) -> DomainDriver:
     return registry.load(backend, os.environ).domains(runtime_dir() / "vms")
 
 
+def view_of(args: argparse.Namespace) -> ViewSpec:
+    """As `options.view_of`. Raises MachineCannot for a GUI domain, which an AppVM that stays is given."""
+    if args.gui_domain is not None:
+        raise MachineCannot(
+            f"{args.name} stays, and so does its GUI domain", f"guid swap {args.name} --to {args.gui_domain}"
+        )
+    return options.view_of(args)
+
+
 def resume(name: str, view: ViewSpec) -> dict[str, Any]:
     """Have the shared supervisor start and show an AppVM that stays; its row of `guid ps`. Raises MachineCannot."""
     spec = options.vm_with(view, label="gray", name=name, domid=0, backend=need_backend_of(name))
@@ -91,7 +100,7 @@ def run(args: argparse.Namespace, backend: str) -> int:
     name = args.name
     if not any(row["name"] == name for row in served(runtime_dir())):
         print(f"guid: starting {name}", file=sys.stderr, flush=True)
-        resume(name, options.view_of(args))
+        resume(name, view_of(args))
     driver = driver_of(backend)
     try:
         return driver.run(name, args.command, pass_io=args.pass_io)

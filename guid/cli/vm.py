@@ -10,6 +10,7 @@ from backends.base import AppVmSpec, Domain
 from guid.cli import lasting, options
 from guid.cli.run import screen_of_desktop, screen_size
 from guid.cli.table import print_table
+from guid.gui_domains import config_path, gui_domains
 from guid.labels import label
 from guiproto.errors import MachineCannot
 
@@ -86,7 +87,7 @@ def _create(args: argparse.Namespace) -> int:
     spec = AppVmSpec(
         name=_checked_name(args.name), label=args.label, domid=args.domid, packages=args.packages,
         screen=args.screen or _desktop(), memory_mib=args.memory, videoram_mib=args.videoram, network=args.network,
-        map_ram=args.map_ram,
+        map_ram=args.map_ram, other_gui_domids=_gui_domids(),
     )  # fmt: skip
     driver = lasting.driver_of(args.backend or lasting.default_backend())
     try:
@@ -95,6 +96,12 @@ def _create(args: argparse.Namespace) -> int:
         driver.close()
     _tell(f"{made.name} is there, domain {made.domid}: guid vm start {made.name}, or guid run {made.name} -- xterm")
     return 0
+
+
+def _gui_domids() -> list[int]:
+    """Those of the GUI domains that are configured: VMs can move only to those that they were made for."""
+    domains = gui_domains(config_path(), None).values()
+    return sorted({domain.id for domain in domains if domain.id is not None})
 
 
 def _desktop() -> tuple[int, int]:
@@ -113,7 +120,7 @@ def _checked_name(name: str) -> str:
 
 
 def _start(args: argparse.Namespace) -> int:
-    row = lasting.resume(args.name, options.view_of(args))
+    row = lasting.resume(args.name, lasting.view_of(args))
     _tell(f"{row['name']} runs, domain {row['domid']}; its windows appear on {row['display']}")
     return 0
 

@@ -146,6 +146,10 @@ class Session:
             if (window.mapped or window.docked) and window.buffer is not None and window.damage_rects
         )
 
+    def mapped(self) -> list[WindowId]:
+        """The windows that are on the desktop itself."""
+        return [window.id for window in self._windows if window.mapped]
+
     def snapshot(self) -> list[WindowInfo]:
         """Every window, for `guid windows`."""
         return self._windows.info()

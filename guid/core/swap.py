@@ -1,8 +1,9 @@
 """How a VM's windows move from one GUI domain to another: make before break, and never neither.
 
-The target's worker connects, is told of every window and paints it, all while the present one goes on. Only then is the
-VM told whose the windows are from now on, which cuts the present worker off. Whatever fails before that moment leaves
-things as they were; what fails after it is the target's own trouble, as on any other day.
+The target's worker connects, is told of every window and paints it, all while the present one goes on. Then that takes
+its windows away and passes on the last of the user's keys; and only then is the VM told whose the windows are from now
+on, which cuts the present worker off. Whatever fails before that moment leaves things as they were; what fails after it
+is the target's own trouble, as on any other day.
 
 Two GUI domains with one domain id cannot be connected at the same time. Then the target's worker only opens its display
 beforehand; the present one is ended, and comes back if the VM does not connect to the target.
@@ -15,6 +16,8 @@ from typing import Final
 
 PATIENCE: Final = 10.0
 """Seconds that the target has to show everything."""
+RELEASE_SECONDS: Final = 1.0
+"""Seconds that the present worker has to take its windows away before it is not waited for."""
 CUT_SECONDS: Final = 2.0
 """Seconds that a VM has to cut the present worker off before that is ended."""
 FILL_SECONDS: Final = 3.0
@@ -29,6 +32,7 @@ class Do(Enum):
     OPEN_TARGET = "start the target's worker"
     PREPARE = "let the VM listen for the target as well"
     ASK_PRESENT = "ask the present worker what it shows"
+    RELEASE_PRESENT = "have the present worker take its windows away and pass on the last keys"
     COMMIT = "tell the VM that the windows are the target's"
     CLOSE_PRESENT = "end the present worker"
     ADOPT = "the target's worker is the VM's worker from now on"
@@ -59,6 +63,7 @@ class _State(Enum):
     OPENING = "opened its display"
     PREPARING = "connected to the VM"
     FILLING = "shown every window"
+    RELEASING = "been given the windows"
     CUTTING = "taken over"
     OVER = ""
 
@@ -76,7 +81,8 @@ class Swap:
         self._deadline = now + PATIENCE
         self._look_at: float | None = None
         self._awaited: frozenset[int] | None = None
-        self._restore = False
+        self._released = False
+        """Whether the present worker has no windows any more: it has to be started again if the target fails."""
 
     @property
     def over(self) -> bool:
@@ -125,9 +131,7 @@ class Swap:
         self._look_at = None
         if self._one_id:
             return [Do.ADOPT, self._finished()]
-        self._state = _State.CUTTING
-        self._deadline = now + CUT_SECONDS
-        return [Do.COMMIT]
+        return self._release(now)
 
     def target_ended(self, reason: str) -> list[Command]:
         """Its worker has ended."""
@@ -142,7 +146,7 @@ class Swap:
         shown = frozenset(windows)
         if self._state is _State.OPENING and self._one_id and self._look_at is not None:
             self._awaited = shown
-            return self._break()
+            return self._release(now)
         if self._state is not _State.FILLING or self._one_id:
             return []
         self._look_at = now + LOOK_SECONDS
@@ -151,8 +155,21 @@ class Swap:
         self._awaited = shown
         return [Await(shown)]
 
+    def present_released(self, now: float) -> list[Command]:
+        """It has taken its windows away, and all that the user said to them is on its way to the VM."""
+        if self._state is not _State.RELEASING:
+            return []
+        self._deadline = now + (PATIENCE if self._one_id else CUT_SECONDS)
+        if self._one_id:
+            self._state = _State.PREPARING
+            return [Do.CLOSE_PRESENT]
+        self._state = _State.CUTTING
+        return [Do.COMMIT]
+
     def present_gone(self, now: float) -> list[Command]:
         """It is not connected to the VM any more, or has ended."""
+        if self._state is _State.RELEASING:
+            return self.present_released(now)
         if self._state is _State.CUTTING:
             return [Do.CLOSE_PRESENT, Do.ADOPT, self._finished()]
         return self.present_shows((), now) if self._awaited is None else []
@@ -179,6 +196,8 @@ class Swap:
         if now >= self._deadline:
             if self._state is _State.CUTTING:
                 return [Do.CLOSE_PRESENT, Do.ADOPT, self._finished()]
+            if self._state is _State.RELEASING:
+                return self.present_released(now)
             if self._state is _State.FILLING and self._one_id:
                 return [Do.ADOPT, self._finished()]
             return self._fail(f"in {PATIENCE:g} s it has not {self._state.value}")
@@ -195,11 +214,12 @@ class Swap:
 
     # --- endings ---
 
-    def _break(self) -> list[Command]:
-        self._state = _State.PREPARING
+    def _release(self, now: float) -> list[Command]:
+        self._state = _State.RELEASING
+        self._deadline = now + RELEASE_SECONDS
         self._look_at = None
-        self._restore = True
-        return [Do.CLOSE_PRESENT]
+        self._released = True
+        return [Do.RELEASE_PRESENT]
 
     def _finished(self) -> Finished:
         self._state = _State.OVER
@@ -209,9 +229,7 @@ class Swap:
         if self.over:
             return []
         self._state = _State.OVER
-        undo: list[Command] = [Do.CLOSE_TARGET]
-        if self._restore:
-            undo.append(Do.RESTORE)
-        elif not self._one_id:
-            undo.insert(0, Do.WITHDRAW)
+        undo: list[Command] = [Do.CLOSE_TARGET] if self._one_id else [Do.WITHDRAW, Do.CLOSE_TARGET]
+        if self._released:
+            undo += [Do.CLOSE_PRESENT, Do.RESTORE]
         return [*undo, Finished(False, f"{self.present} still shows {self.vm}: {self.target}: {reason}")]

@@ -145,6 +145,9 @@ class DisplayHost(ABC):
     def dock(self, window: WindowId) -> None:
         """Put the window into the notification area, if there is one."""
 
+    def sync(self) -> None:  # noqa: B027 - optional: there may be nobody to wait for
+        """Send everything and wait until the display has done it. Not for every day: it waits."""
+
     @abstractmethod
     def close(self) -> None:
         """Remove every window and let go of the display."""

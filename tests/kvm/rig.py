@@ -55,15 +55,30 @@ class Guests:
             "XDG_RUNTIME_DIR": str(run),
             "PYTHONPATH": str(Path(__file__).parents[2]),
         }
-        for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "GUID_RUNTIME_DIR", "LIBVIRT_DEFAULT_URI"):
+        for name in (
+            "XDG_CONFIG_HOME",
+            "XDG_DATA_HOME",
+            "XDG_STATE_HOME",
+            "GUID_CONFIG",
+            "GUID_RUNTIME_DIR",
+            "LIBVIRT_DEFAULT_URI",
+        ):
             self.environ.pop(name, None)
         self.server = XServer(1600, 1000)
         self.desk: Screen
+        self.wall_server = XServer(1600, 1000)
+        self.wall: Screen
+        """Another display, that of GUI domain `wall`."""
 
     def __enter__(self) -> Self:
         self.server.__enter__()
         self.environ["DISPLAY"] = self.server.display
         self.desk = Screen(self.server.display)
+        self.wall_server.__enter__()
+        self.wall = Screen(self.wall_server.display)
+        config = self.directory / ".config/odyssey-gui"
+        config.mkdir(parents=True)
+        (config / "guid.toml").write_text(f'[gui-domain.wall]\nid = 32\ndisplay = "{self.wall.name}"\n')
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -72,8 +87,9 @@ class Guests:
                 self.guid("vm", "remove", vm["name"])
         with contextlib.suppress(subprocess.SubprocessError):
             self.guid("stop", "--all")
-        self.desk.close()
-        self.server.__exit__(None, None, None)
+        for screen, server in ((self.desk, self.server), (self.wall, self.wall_server)):
+            screen.close()
+            server.__exit__(None, None, None)
         self._end_libvirt()
         shutil.rmtree(self.directory, ignore_errors=True)
 

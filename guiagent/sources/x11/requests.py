@@ -106,10 +106,13 @@ def select_shape_input(major: int, window: int) -> bytes:
     return _SHAPE_INPUT.pack(major, 6, 3, window, True)
 
 
-def client_message(window: int, type_: int, *data: int) -> bytes:
-    """SendEvent of a ClientMessage of 32-bit words (five at most) to the program that made `window`."""
+def client_message(window: int, type_: int, *data: int, mask: int = 0) -> bytes:
+    """SendEvent of a ClientMessage of 32-bit words (five at most) to the program that made `window`.
+
+    `mask`: to those instead who listen for these events of the window.
+    """
     words = (*data, 0, 0, 0, 0, 0)[:5]
-    return _CLIENT_MESSAGE.pack(_SEND_EVENT, 0, 11, window, 0, 33, 32, 0, window, type_, *words)
+    return _CLIENT_MESSAGE.pack(_SEND_EVENT, 0, 11, window, mask, 33, 32, 0, window, type_, *words)
 
 
 class Damage:

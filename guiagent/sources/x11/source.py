@@ -23,6 +23,7 @@ from guiagent.sources.x11.audiences import Audiences
 from guiagent.sources.x11.capture import Capture
 from guiagent.sources.x11.layout import LayoutSetter
 from guiagent.sources.x11.seat import Seat
+from guiagent.sources.x11.tray import Tray
 from guiagent.sources.x11.tree import Top, Tree
 from guiagent.sources.x11.window_manager import WindowManager
 from guiproto.errors import MachineCannot
@@ -76,8 +77,9 @@ class X11Source(Source):
         self._seat = Seat(connection, self._tops, found, self._fences, self._emit)
         self._manager = WindowManager(connection, atoms)
         self._tree = Tree(
-            connection, found, self._tops, atoms, self._capture, self._manager, self._emit, self._seat.pointer.resize
-        )
+            connection, found, self._tops, atoms, self._capture, self._manager, Tray(connection, atoms), self._emit,
+            self._seat.pointer.resize,
+        )  # fmt: skip
         self._raw: dict[int, Callable[[bytes], None]] = {
             found.damage.first_event: self._capture.damaged,
             found.shape.first_event: self._capture.reshaped,

@@ -17,6 +17,7 @@ from guiagent.core.source_events import (
     Configured,
     Created,
     Destroyed,
+    Docked,
     Mapped,
     SourceEvent,
     StateWished,
@@ -27,6 +28,7 @@ from guiagent.sources.x11.atoms import Atoms
 from guiagent.sources.x11.audiences import Audiences
 from guiagent.sources.x11.extensions import Extensions
 from guiagent.sources.x11.properties import Hints, Properties
+from guiagent.sources.x11.tray import Tray
 from guiagent.sources.x11.window_manager import WindowManager
 from guiproto.messages import WindowFlag
 from shm.xconn import XConnection
@@ -46,6 +48,7 @@ class Top:
     override_redirect: bool
     mapped: bool = False
     urgent: bool = False
+    docked: bool = False
 
 
 class Tree:
@@ -59,6 +62,7 @@ class Tree:
         atoms: Atoms,
         capture: Audiences,
         manager: WindowManager,
+        tray: Tray,
         emit: Callable[[SourceEvent], None],
         on_screen: Callable[[int, int], None],
     ) -> None:
@@ -71,6 +75,8 @@ class Tree:
         self._root: Any = self._display.screen().root
         self._capture = capture
         self._manager = manager
+        self._tray = tray
+        self._embedding = atoms["_XEMBED_INFO"]
         self._emit = emit
         self._on_screen = on_screen
         self._handlers: dict[int, Callable[[Any], None]] = {
@@ -218,10 +224,36 @@ class Tree:
     # --- what programs say ---
 
     def _property_changed(self, event: Any) -> None:
-        if event.window.id in self.tops:
-            self.properties.changed(event.window.id, event.atom)
+        top = self.tops.get(event.window.id)
+        if top is None:
+            return
+        self.properties.changed(top.id, event.atom)
+        if top.docked and event.atom == self._embedding:
+            self._embedded(top)
+
+    def _dock(self, window: int) -> None:
+        top = self.tops.get(window)
+        if top is not None and not top.docked:
+            top.docked = True
+            if top.mapped:  # it cannot become an icon while it is shown as a window
+                top.mapped = False
+                self._capture.stop(top.id)
+                self._emit(Unmapped(top.id))
+                self._connection.send_raw(requests.unmap_window(top.id), 1)
+            self._emit(Docked(top.id))
+            self._tray.embed(top.id)
+            self._embedded(top)
+
+    def _embedded(self, top: Top) -> None:
+        """An icon is mapped and unmapped by its tray, as its program says in a property."""
+        seen = self._tray.wants_to_be_seen(top.id, self.properties)
+        request = requests.map_window(top.id) if seen else requests.unmap_window(top.id)
+        self._connection.send_raw(request, 1)
 
     def _messaged(self, event: Any) -> None:
+        if icon := self._tray.asked(event):
+            self._dock(icon)
+            return
         wish = self._manager.asked(event, self.properties)
         if wish is not None and wish.window in self.tops and (wish.set or wish.unset):
             self._emit(wish)

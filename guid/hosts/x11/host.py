@@ -139,7 +139,6 @@ class X11Host(DisplayHost):
         self._connection.flush()
 
     def sync(self) -> None:
-        """Send everything and wait until the X server has done it. Not for the loop: it waits."""
         self._connection.sync()
 
     def close(self) -> None:

@@ -123,6 +123,21 @@ def test_memory_that_is_used_up(socket_dir: Path) -> None:
     sharer.close()
 
 
+def test_memory_is_one_whoever_it_is_shared_with(socket_dir: Path) -> None:
+    vm = backend(socket_dir, "6000:0,6000:32")
+    first, second = vm.sharer(9, 0), vm.sharer(9, 32)
+    pages = [sharer.allocate(3 * PAGE_SIZE) for sharer in (first, second, first, second)]
+    assert len({ref for some in pages for ref in some.refs.tolist()}) == 12
+    first.close()
+    again = second.allocate(3 * PAGE_SIZE)
+    assert not set(again.refs.tolist()) & set(pages[1].refs.tolist())
+    assert set(again.refs.tolist()) <= set(pages[0].refs.tolist()) | set(pages[2].refs.tolist())
+    second.close()
+    third = vm.sharer(9, 0)
+    third.release(third.allocate(PAGE_SIZE))
+    third.close()
+
+
 @pytest.mark.parametrize("first", [0, 1, BUFFERS_AT // PAGE_SIZE - 1, (64 << 20) // PAGE_SIZE, 0xFFFFFFFF])
 def test_references_that_are_no_buffers(socket_dir: Path, first: int) -> None:
     mapper = backend(socket_dir, "6000:0").mapper(0, 9)

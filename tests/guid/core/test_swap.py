@@ -7,7 +7,18 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from guid.core.swap import CUT_SECONDS, FILL_SECONDS, LOOK_SECONDS, PATIENCE, Await, Command, Do, Finished, Swap
+from guid.core.swap import (
+    CUT_SECONDS,
+    FILL_SECONDS,
+    LOOK_SECONDS,
+    PATIENCE,
+    RELEASE_SECONDS,
+    Await,
+    Command,
+    Do,
+    Finished,
+    Swap,
+)
 
 
 def _swap(*, one_id: bool = False) -> Swap:
@@ -24,13 +35,23 @@ def _filling(windows: set[int]) -> Swap:
     return swap
 
 
-def _cutting() -> Swap:
+def _releasing() -> Swap:
     swap = _filling({1, 2})
-    assert swap.target_complete({1, 2}, 100.4) == [Do.COMMIT]
+    assert swap.target_complete({1, 2}, 100.4) == [Do.RELEASE_PRESENT]
+    return swap
+
+
+def _cutting() -> Swap:
+    swap = _releasing()
+    assert swap.present_released(100.4) == [Do.COMMIT]
     return swap
 
 
 MOVED = [Do.CLOSE_PRESENT, Do.ADOPT, Finished(True, "wall shows work")]
+
+
+UNDONE = [Do.WITHDRAW, Do.CLOSE_TARGET, Do.CLOSE_PRESENT, Do.RESTORE]
+"""When the present worker has no windows any more."""
 
 
 def _stays(reason: str) -> Finished:
@@ -48,7 +69,7 @@ def test_a_window_that_goes_meanwhile_is_awaited_no_longer() -> None:
     assert swap.tick(100.3 + LOOK_SECONDS) == [Do.ASK_PRESENT]
     assert swap.present_shows({2}, 100.4) == [Await(frozenset({2}))]
     assert swap.target_complete({1, 2}, 100.4) == [], "that was about the earlier ones"
-    assert swap.target_complete({2}, 100.5) == [Do.COMMIT]
+    assert swap.target_complete({2}, 100.5) == [Do.RELEASE_PRESENT]
 
 
 def test_what_is_asked_again_and_has_not_changed_is_not_said_again() -> None:
@@ -58,7 +79,7 @@ def test_what_is_asked_again_and_has_not_changed_is_not_said_again() -> None:
 
 def test_a_vm_without_windows_moves() -> None:
     swap = _filling(set())
-    assert swap.target_complete([], 100.4) == [Do.COMMIT]
+    assert swap.target_complete([], 100.4) == [Do.RELEASE_PRESENT]
 
 
 def test_a_target_that_does_not_answer() -> None:
@@ -98,11 +119,23 @@ def test_a_vm_that_cannot_be_told() -> None:
     swap.target_ready(100.1)
     assert swap.not_told("no Qubes DB") == [Do.WITHDRAW, Do.CLOSE_TARGET, _stays("no Qubes DB")]
     swap = _cutting()
-    assert swap.not_told("its Qubes DB is gone")[-1] == _stays("its Qubes DB is gone")
+    assert swap.not_told("its Qubes DB is gone") == [*UNDONE, _stays("its Qubes DB is gone")]
 
 
 def test_a_target_that_dies_when_the_windows_are_its_own_has_them_still() -> None:
     assert _cutting().target_ended("killed") == MOVED
+
+
+def test_a_target_that_dies_after_the_present_one_has_let_go() -> None:
+    assert _releasing().target_ended("killed") == [*UNDONE, _stays("killed")]
+
+
+def test_a_present_worker_that_does_not_let_go_is_not_waited_for() -> None:
+    swap = _releasing()
+    assert swap.deadline() == 100.4 + RELEASE_SECONDS
+    assert swap.tick(swap.deadline()) == [Do.COMMIT]
+    assert swap.present_released(102.0) == []
+    assert _releasing().present_gone(100.5) == [Do.COMMIT]
 
 
 def test_a_vm_that_does_not_cut_the_present_one_off() -> None:
@@ -125,7 +158,7 @@ def test_the_agent_dies_and_comes_back_to_both() -> None:
     assert swap.present_gone(100.5) == [], "the present worker waits for it as well"
     assert swap.target_connected(101.0) == [Do.ASK_PRESENT]
     assert swap.present_shows({7}, 101.1) == [Await(frozenset({7}))]
-    assert swap.target_complete({7}, 101.2) == [Do.COMMIT]
+    assert swap.target_complete({7}, 101.2) == [Do.RELEASE_PRESENT]
 
 
 def test_the_present_one_dies_before_it_said_what_it_shows() -> None:
@@ -133,13 +166,14 @@ def test_the_present_one_dies_before_it_said_what_it_shows() -> None:
     swap.target_ready(100.1)
     swap.target_connected(100.2)
     assert swap.present_gone(100.3) == [Await(frozenset())]
-    assert swap.target_complete([], 100.4) == [Do.COMMIT]
+    assert swap.target_complete([], 100.4) == [Do.RELEASE_PRESENT]
 
 
 def test_one_id_breaks_only_when_the_target_has_its_display() -> None:
     swap = _swap(one_id=True)
     assert swap.target_ready(100.1) == [Do.ASK_PRESENT]
-    assert swap.present_shows({1, 2}, 100.2) == [Do.CLOSE_PRESENT]
+    assert swap.present_shows({1, 2}, 100.2) == [Do.RELEASE_PRESENT]
+    assert swap.present_released(100.2) == [Do.CLOSE_PRESENT]
     assert swap.target_connected(100.3) == [Await(frozenset({1, 2}))]
     assert swap.target_complete({1, 2}, 100.4) == [Do.ADOPT, Finished(True, "wall shows work")]
 
@@ -152,8 +186,9 @@ def test_one_id_and_the_agent_does_not_come_back() -> None:
     swap = _swap(one_id=True)
     swap.target_ready(100.1)
     swap.present_shows({1}, 100.2)
-    assert swap.tick(110.0) == [
-        Do.CLOSE_TARGET, Do.RESTORE, _stays("in 10 s it has not connected to the VM")
+    swap.present_released(100.3)
+    assert swap.tick(111.0) == [
+        Do.CLOSE_TARGET, Do.CLOSE_PRESENT, Do.RESTORE, _stays("in 10 s it has not connected to the VM")
     ]  # fmt: skip
 
 
@@ -161,6 +196,7 @@ def test_one_id_and_a_window_that_went_while_nobody_looked() -> None:
     swap = _swap(one_id=True)
     swap.target_ready(100.1)
     swap.present_shows({1, 2}, 100.2)
+    swap.present_released(100.2)
     swap.target_connected(100.3)
     assert swap.tick(100.3 + FILL_SECONDS) == [Do.ADOPT, Finished(True, "wall shows work")]
 
@@ -168,6 +204,7 @@ def test_one_id_and_a_window_that_went_while_nobody_looked() -> None:
 def test_one_id_and_a_present_worker_that_hangs() -> None:
     swap = _swap(one_id=True)
     swap.target_ready(100.1)
+    assert swap.tick(swap.deadline()) == [Do.RELEASE_PRESENT]
     assert swap.tick(swap.deadline()) == [Do.CLOSE_PRESENT]
 
 
@@ -228,6 +265,8 @@ class Anything(RuleBasedStateMachine):
             self._hear(self.swap.target_connected(now))
         elif isinstance(last, Await):
             self._hear(self.swap.target_complete(last.windows, now))
+        elif last is Do.RELEASE_PRESENT:
+            self._hear(self.swap.present_released(now))
         elif last is Do.COMMIT:
             self._hear(self.swap.present_gone(now))
 
@@ -246,7 +285,8 @@ class Anything(RuleBasedStateMachine):
         assert (Do.ADOPT in said) is moved
         assert (Do.CLOSE_TARGET in said) is not moved
         if not moved and "ended while" not in ends[0].text:
-            assert Do.CLOSE_PRESENT not in said or Do.RESTORE in said
+            assert (Do.RELEASE_PRESENT in said) is (Do.RESTORE in said)
+            assert (Do.CLOSE_PRESENT in said) is (Do.RESTORE in said)
             assert Do.PREPARE not in said or Do.WITHDRAW in said
         if moved:
             assert Do.CLOSE_PRESENT in said
