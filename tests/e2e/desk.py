@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -20,14 +20,24 @@ class Desk:
     """A desktop and the `guid` command on it, with a runtime directory of its own."""
 
     def __init__(self, directory: Path, server: XServer) -> None:
-        self.directory = directory
         self.server = server
+        self._begin(directory, server.display)
+
+    @classmethod
+    def on(cls, directory: Path, display: str) -> Self:
+        """At a display that somebody else takes care of."""
+        made = cls.__new__(cls)
+        made._begin(directory, display)
+        return made
+
+    def _begin(self, directory: Path, display: str) -> None:
+        self.directory = directory
         self.runtime = directory / "run"
-        self.screen = Screen(server.display)
+        self.screen = Screen(display)
         self._started: list[subprocess.Popen[bytes]] = []
         self.environ = {
             **os.environ,
-            "DISPLAY": server.display,
+            "DISPLAY": display,
             "GUID_RUNTIME_DIR": str(self.runtime),
             "PYTHONPATH": str(Path(__file__).parents[2]),
         }
