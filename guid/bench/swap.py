@@ -89,10 +89,10 @@ def _move(client: Client, old: _Eyes, new: _Eyes, target: GuiDomain) -> tuple[fl
     """Gap and total time, in milliseconds."""
     answers: list[dict[str, Any]] = []
     asking = Thread(target=lambda: answers.append(client.request("swap", names=[_NAME], to=asdict(target))))
+    shown, last_frame = _next_frame(old)
     start = time.monotonic()
     asking.start()
-    shown = old.look()
-    last_frame = complete = reported = 0.0
+    complete = reported = 0.0
     while not reported or time.monotonic() < reported + _AFTER:
         now = time.monotonic()
         if not complete and new.look().all():
@@ -110,6 +110,17 @@ def _move(client: Client, old: _Eyes, new: _Eyes, target: GuiDomain) -> tuple[fl
     if not complete or shown.any():
         raise MachineCannot("the windows are on the wrong display after the move", "this is a bug")
     return (complete - last_frame) * 1000, (reported - start) * 1000
+
+
+def _next_frame(eyes: _Eyes) -> tuple[NDArray[np.uint32], float]:
+    """What is shown when a new frame has just come, and when that was."""
+    before = eyes.look()
+    end = time.monotonic() + _PATIENCE
+    while time.monotonic() < end:
+        now, looked = time.monotonic(), eyes.look()
+        if (looked != before).any():
+            return looked, now
+    raise MachineCannot("the program does not paint any more", "has it ended?")
 
 
 @contextmanager
