@@ -89,7 +89,12 @@ def _serve(spec: VmSpec, line: LineSocket) -> dict[str, str]:
             ),
             view.display,
         )
-        config = SessionConfig(label=color, border_width=view.border_width, border_managed=view.border == "all")
+        config = SessionConfig(
+            label=color,
+            border_width=view.border_width,
+            border_managed=view.border == "all",
+            allow_frames=True,  # a backend's mapper that cannot map them refuses by itself
+        )
         backend = registry.load(spec.backend, os.environ)
         worker = Worker(spec, backend, host, config, line)
         line.send({"event": "ready"})
