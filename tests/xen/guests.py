@@ -2,10 +2,11 @@
 
 import json
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Final
 
-from backends.machines.debian import Tell
+from backends.machines.debian import Tell, run
 from backends.machines.disks import agent_disk
 from backends.machines.image import image
 from backends.xen.domains import GUEST
@@ -68,7 +69,7 @@ for color in itertools.count():
     gc.change(foreground=color * 0x10305 & 0xffffff)
     busy.fill_rectangle(gc, 0, 0, 300, 200)
     d.sync()
-    time.sleep(0.1)
+    time.sleep(0.3)
 """
 
 
@@ -89,6 +90,19 @@ def disks(results: Path, tell: Tell) -> list[Path]:
         agent_disk(agent, _PROJECT, json.dumps(config))
         found += [made.disk, agent]
     return found
+
+
+def cache_disk(results: Path, tell: Tell) -> Path:
+    """A disk with the cache that `guid vm create` looks into, and the image in it: dom0 has no network to make one."""
+    made = image(GUEST, (), tell).disk.parent
+    disk = results / "cache.img"
+    with tempfile.TemporaryDirectory(dir=made.parent) as name:  # beside the image, so that nothing is copied twice
+        place = Path(name) / "images" / made.name
+        place.mkdir(parents=True)
+        for file in made.iterdir():
+            (place / file.name).hardlink_to(file)
+        run(["mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-d", name, str(disk), "3G"], "mke2fs")
+    return disk
 
 
 def _archive(name: str, script: bytes) -> bytes:

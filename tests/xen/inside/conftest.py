@@ -27,6 +27,8 @@ RESULTS = Path(os.environ.get("XEN_RESULTS", "/results"))
 IMAGE = Image(Path("/dev/vdb"), RESULTS / "boot/vmlinuz", RESULTS / "boot/initrd.img")
 LINE_PORT, SHELL_PORT = 7999, 7998
 BOOT_SECONDS = 240.0
+# Xen does not trust an emulated processor's time stamp counter, and would emulate it once more, at each look.
+CLOCK = "<clock offset='utc'><timer name='tsc' mode='native'/></clock>"
 # A PVH domain whose processor changes does not survive it in QEMU's emulation of AMD's SVM; dom0 keeps the other one.
 PINNED = "<cputune><vcpupin vcpu='0' cpuset='1'/></cputune>"
 
@@ -42,6 +44,7 @@ class Guests:
             spec = AppVmSpec(name, label, memory_mib=512, videoram_mib=256)
             xml = definition(spec, kind, IMAGE, disk, agent)
             xml = re.sub("panic=-1[^<]*", "panic=-1 mitigations=off rdinit=/quick-init", xml)
+            xml = xml.replace("</os>", f"</os>{CLOCK}")
             if kind == "pvh":
                 xml = xml.replace("<vcpu>1</vcpu>", f"<vcpu>1</vcpu>{PINNED}")
             self.driver._hypervisor.request("define", xml=xml)
