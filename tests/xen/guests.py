@@ -69,7 +69,7 @@ for color in itertools.count():
     gc.change(foreground=color * 0x10305 & 0xffffff)
     busy.fill_rectangle(gc, 0, 0, 300, 200)
     d.sync()
-    time.sleep(0.3)
+    time.sleep(0.5)
 """
 
 

@@ -54,7 +54,7 @@ class Guests:
         return self.driver.resume(name).domid
 
     def wait(self, name: str) -> None:
-        """Until it has come so far that `far` and `conversation` are answered."""
+        """Until `far` and `conversation` are answered there: one domain may be of use while another boots."""
         store = Store()
         places = [vchan_path(0, port, self.domid(name)) + "/event-channel" for port in (LINE_PORT, SHELL_PORT)]
         wait_for(f"the lines to {name}", lambda: all(map(store.read, places)), BOOT_SECONDS)
@@ -71,6 +71,7 @@ class Guests:
     @contextlib.contextmanager
     def far(self, name: str) -> Iterator[FarDomain]:
         """Ends of vchans and sharers of pages in it."""
+        self.wait(name)
         line = ["-m", "backends.conformance.bridge", "client", "xen", "0", str(self.domid(name)), str(LINE_PORT)]
         with far_domain([sys.executable, *line]) as domain:
             yield domain
@@ -78,6 +79,7 @@ class Guests:
     @contextlib.contextmanager
     def conversation(self, name: str, *command: str) -> Iterator[tuple[Callable[[str], object], Callable[[], str]]]:
         """Run a command there as root: functions that give it a piece of input, and take a line of its output."""
+        self.wait(name)
         line = ["-m", "backends.conformance.bridge", "client", "xen", "0", str(self.domid(name)), str(SHELL_PORT)]
         process = subprocess.Popen(
             [sys.executable, *line], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
@@ -128,8 +130,6 @@ def guests(libvirt: None) -> Iterator[Guests]:  # noqa: ARG001 - it has to be th
     made = Guests()
     for name in made.kinds:
         made.start(name)
-    for name in made.kinds:
-        made.wait(name)
     yield made
     made.driver.close()
 

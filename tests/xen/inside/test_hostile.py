@@ -7,16 +7,13 @@ from functools import partial
 import numpy as np
 import pytest
 
-from backends.base import PageMapper, Refs, VchanState
+from backends.base import PageMapper, Refs
 from backends.conformance import FarDomain, PageAttack, check_hostile_pages, waiting
-from backends.conformance.pages import seen, write
-from backends.conformance.waiting import wait_for_state
 from backends.xen import factory
 from guiproto.limits import MAX_REFS
 from tests.e2e.rig import wait_for
 from tests.xen.inside.conftest import Guests
 
-PORT = 7400
 PIECE = 8 << 20
 LIMIT = "/sys/module/xen_gntalloc/parameters/limit"
 
@@ -109,29 +106,3 @@ def test_limits_of_grants_are_named_and_passed_again(guests: Guests) -> None:
         said = _fill(far, domid)
         assert "MachineCannot: cannot grant 2048 pages" in said
         assert "Xen's own limit is the domain's max_grant_frames" in said
-
-
-def test_a_domain_that_is_destroyed_while_it_is_used(guests: Guests) -> None:
-    """Its vchan says so by itself; what was mapped stays what it was, and dies with its mapping."""
-    domid, here = guests.domid("two"), factory({})
-    with guests.far("two") as far:
-        server = far.server(domid, 0, PORT)()
-        client = here.client(0, domid, PORT)
-        wait_for_state(VchanState.CONNECTED, server, client)
-        sharer = far.sharer(domid, 0)()
-        pages = sharer.allocate(1 << 20)
-        write(sharer, pages, b"still here")
-        mapper = here.mapper(0, domid)
-        mapped = mapper.map(pages.refs)
-        assert seen(mapped)[:10] == b"still here"
-        guests.driver.stop("two", 0.0)
-        wait_for_state(VchanState.DISCONNECTED, client)  # looks only when its descriptor polls readable
-        assert client.read(10) == b""
-        assert client.write(b"anybody there?") == 0
-        client.close()
-        assert seen(mapped)[:10] == b"still here"
-        assert len(seen(mapped)) == 1 << 20
-        mapper.close()
-        mapped.release()
-    guests.start("two")
-    guests.wait("two")
