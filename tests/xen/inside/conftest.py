@@ -26,7 +26,7 @@ from tests.xserver import XServer
 RESULTS = Path(os.environ.get("XEN_RESULTS", "/results"))
 IMAGE = Image(Path("/dev/vdb"), RESULTS / "boot/vmlinuz", RESULTS / "boot/initrd.img")
 LINE_PORT, SHELL_PORT = 7999, 7998
-BOOT_SECONDS = 240.0
+BOOT_SECONDS = 600.0
 # Xen does not trust an emulated processor's time stamp counter, and would emulate it once more, at each look.
 CLOCK = "<clock offset='utc'><timer name='tsc' mode='native'/></clock>"
 # A PVH domain whose processor changes does not survive it in QEMU's emulation of AMD's SVM; dom0 keeps the other one.

@@ -15,7 +15,7 @@ from Xlib.ext import xtest
 from tests.e2e.rig import Screen, wait_for
 
 GUID = [sys.executable, "-m", "guid.cli.main"]
-PATIENCE = 90.0
+PATIENCE = 180.0
 
 
 class Desk:

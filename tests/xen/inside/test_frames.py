@@ -81,4 +81,4 @@ def test_old_agents_frames(name: str, desk: Desk, guests: Guests, log: Path) -> 
     del keep
     assert "1 of 30 frames cannot be mapped" in log.read_text()
     assert "Traceback" not in log.read_text()
-    assert [desk.state(vm) for vm in guests.kinds] == ["connected", "connected"], "nobody else noticed"
+    assert {desk.state(vm) for vm in guests.kinds} == {"connected"}, "nobody else noticed"
