@@ -99,7 +99,7 @@ def _machine_frames(frames: list[int]) -> list[int]:
 
 def _kernel_word(core: int, address: int) -> int:
     """Eight bytes of the kernel's memory."""
-    start, _, _, _, _, size, count = struct.unpack_from("<QQIHHHH", os.pread(core, 64, 0), 32)
+    start, _, _, _, size, count, _ = struct.unpack_from("<QQIHHHH", os.pread(core, 64, 0), 32)
     for number in range(count):
         kind, _, offset, virtual, _, length = struct.unpack_from("<IIQQQQ", os.pread(core, size, start + number * size))
         if kind == 1 and virtual <= address < virtual + length:
