@@ -29,9 +29,9 @@ IMAGE = Image(Path("/dev/vdb"), RESULTS / "boot/vmlinuz", RESULTS / "boot/initrd
 SECOND = (RESULTS / "second").read_text().strip() if (RESULTS / "second").exists() else "pv"
 LINE_PORT, SHELL_PORT = 7999, 7998
 BOOT_SECONDS = 600.0
-# Xen does not trust an emulated processor's time stamp counter, and would emulate it once more, at each look.
+# An emulated processor's time stamp counter is not invariant, so that Xen would emulate it once more, at each look.
 CLOCK = "<clock offset='utc'><timer name='tsc' mode='native'/></clock>"
-# A PVH domain whose processor changes does not survive it in QEMU's emulation of AMD's SVM; dom0 keeps the other one.
+# With its processor pinned beside dom0's, a PVH domain boots in QEMU's emulation of SVM; it did not without.
 PINNED = "<cputune><vcpupin vcpu='0' cpuset='1'/></cputune>"
 
 
