@@ -110,7 +110,12 @@ def serve(spec: VmSpec, line: LineSocket) -> dict[str, str]:
             ),
             view.display,
         )
-        config = SessionConfig(label=color, border_width=view.border_width, border_managed=view.border == "all")
+        config = SessionConfig(
+            label=color,
+            border_width=view.border_width,
+            border_managed=view.border == "all",
+            allow_frames=True,  # a backend's mapper that cannot map them refuses by itself
+        )
         worker = Worker(spec, backend, host, config, line)
         line.send({"event": "ready"})
         try:

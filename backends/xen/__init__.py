@@ -42,10 +42,11 @@ class XenBackend(Backend):
         return found
 
     def notes(self) -> Sequence[str]:
-        if not _DEVICE_DIRECTORY.is_dir():
+        if self.missing():
             return []
-        role = "dom0: frames of old agents (MFNDUMP) can be mapped" if is_privileged() else "an ordinary domain"
-        return [f"This is {role}. X servers cannot attach grants: pixels are copied once."]
+        from backends.xen.notes import notes
+
+        return notes(privileged=is_privileged())
 
     def server(self, domid: int, peer: int, port: int) -> Vchan:  # noqa: ARG002 - it is this domain
         return XenServer(peer, port)

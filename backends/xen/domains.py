@@ -1,5 +1,6 @@
 """AppVMs that are domains of Xen, managed by libvirt in dom0."""
 
+import errno
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -19,6 +20,8 @@ GUEST: Final = Guest(
 )
 _URI: Final = "xen:///system"
 TYPE: Final = "XEN_DOMAIN_TYPE"
+_NOT_BETWEEN_THESE: Final = (errno.EXDEV, errno.EOPNOTSUPP, errno.EINVAL)
+"""What copy_file_range says of two file systems that have no common way (its manual page)."""
 
 
 class XenDomains(MachineDomains[AppVm]):
@@ -48,7 +51,7 @@ class XenDomains(MachineDomains[AppVm]):
             raise MachineCannot("AppVMs on Xen have no network yet", "leave out --network")
         made = image(GUEST, spec.packages, tell)
         disk = place / "disk.img"
-        _copy_sparsely(made.disk, disk)
+        copy_sparsely(made.disk, disk)
         config = {
             "name": spec.name, "domid": 0, "gui_domid": spec.gui_domid, "screen": list(spec.screen),
             "backend": "xen", "guest": "backends.xen.guest",
@@ -57,7 +60,8 @@ class XenDomains(MachineDomains[AppVm]):
         return definition(spec, self._type, made, str(disk), str(place / "agent.img"))
 
 
-def _copy_sparsely(source: Path, target: Path) -> None:
+def copy_sparsely(source: Path, target: Path) -> None:
+    """Copy a file, its data alone. Raises MachineCannot if it changes meanwhile."""
     with source.open("rb") as old, target.open("wb") as new:
         size = os.fstat(old.fileno()).st_size
         os.truncate(new.fileno(), size)
@@ -69,7 +73,18 @@ def _copy_sparsely(source: Path, target: Path) -> None:
                 return  # nothing but a hole is left
             at = os.lseek(old.fileno(), start, os.SEEK_HOLE)
             while start < at:
-                done = os.copy_file_range(old.fileno(), new.fileno(), at - start, start, start)
+                done = _copy(old.fileno(), new.fileno(), start, at - start)
                 if done == 0:
                     raise MachineCannot(f"{source} became shorter while it was copied", "make the AppVM again")
                 start += done
+
+
+def _copy(old: int, new: int, at: int, count: int) -> int:
+    """Some of `count` bytes at the same place of both; how many, 0 at the end of `old`."""
+    try:
+        return os.copy_file_range(old, new, count, at, at)
+    except OSError as error:
+        if error.errno not in _NOT_BETWEEN_THESE:
+            raise
+    os.lseek(new, at, os.SEEK_SET)
+    return os.sendfile(new, old, at, count)

@@ -20,7 +20,16 @@ from shm.region import Region
 
 _KEEP_PAGES: Final = 4096
 """Grants that nobody uses and that are kept for the next buffer of the same size."""
-_LIMIT: Final = Path("/sys/module/xen_gntalloc/parameters/limit")
+LIMIT: Final = Path("/sys/module/xen_gntalloc/parameters/limit")
+"""The kernel's limit of pages that all processes of this domain grant, together."""
+
+
+def grant_limit() -> int | None:
+    """The kernel's limit, in pages; None where it grants none, or does not say."""
+    try:
+        return int(LIMIT.read_text())
+    except (OSError, ValueError):
+        return None
 
 
 class _Grant:
@@ -106,7 +115,7 @@ class XenSharer(PageSharer):
         refs = ffi().new("uint32_t[]", count)
         while (address := self._share(count, refs)) == ffi().NULL:
             if not self._idle:
-                raise MachineCannot(f"cannot grant {count} pages: {trouble()}", self._remedy())
+                raise MachineCannot(f"cannot grant {count} pages: {trouble()}", self._remedy(count))
             self._forget_idle(0)
         return _Grant(self._handle, address, np.frombuffer(ffi().buffer(refs), np.uint32).copy())
 
@@ -118,10 +127,12 @@ class XenSharer(PageSharer):
         self._idle_pages -= len(grant.refs)
         grant.give_back()
 
-    def _remedy(self) -> str:
+    def _remedy(self, count: int) -> str:
+        """Which of the two limits it was. Both are of the whole domain; we know of our own grants only."""
         used = sum(len(grant.refs) for grant in self._grants.values())
-        try:
-            limit = _LIMIT.read_text().strip()
-        except OSError:
-            limit = "unknown"
-        return f"{used} are in use; the limit in {_LIMIT} is {limit}, and Xen's own is the domain's max_grant_frames"
+        limit = grant_limit()
+        if limit is not None and used + count > limit:
+            return f"{used} are granted, and the kernel's limit of {limit} in {LIMIT} would be passed"
+        return (
+            f"{used} are granted; Xen's own limit is the domain's max_grant_frames, the kernel's is {limit} in {LIMIT}"
+        )

@@ -94,7 +94,8 @@ def _create(args: argparse.Namespace) -> int:
         made = driver.create(spec, _tell)
     finally:
         driver.close()
-    _tell(f"{made.name} is there, domain {made.domid}: guid vm start {made.name}, or guid run {made.name} -- xterm")
+    which = f", domain {made.domid}" if made.domid else ""  # some have an id only while they run
+    _tell(f"{made.name} is there{which}: guid vm start {made.name}, or guid run {made.name} -- xterm")
     return 0
 
 

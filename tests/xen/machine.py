@@ -29,7 +29,7 @@ def run(dom0: Dom0, results: Path, disks: Sequence[Path] = (), seconds: float = 
         "-no-reboot", "-nodefaults", "-net", "none",
         "-kernel", str(dom0.xen),
         "-append", f"dom0_mem={DOM0_MIB}M,max:{DOM0_MIB}M console=com1 com1=115200,8n1 spec-ctrl=eager-fpu "
-        "gnttab_max_frames=256 dom0_max_vcpus=2",
+        "gnttab_max_frames=256 dom0_max_vcpus=1 dom0_vcpus_pin",
         "-initrd", f"{dom0.kernel} {_CMDLINE},{dom0.initrd}",
     ]  # fmt: skip
     for number, drive in enumerate(drives):

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from backends.machines.places import which
-from tests.xen.guests import disks
+from backends.xen.definition import TYPES
+from backends.xen.domains import TYPE
+from tests.xen.guests import cache_disk, disks
 from tests.xen.image import Dom0
 from tests.xen.machine import run
 
@@ -30,7 +32,10 @@ pytestmark = [
 def results() -> Iterator[Path]:
     """What dom0 wrote. It is left when it says that something failed."""
     directory = Path(tempfile.mkdtemp(prefix="xen-"))
-    run(Dom0(print), directory, disks(directory, print), SECONDS)
+    (directory / "second").write_text(os.environ.get(TYPE) or TYPES[0])
+    run(Dom0(print), directory, [*disks(directory, print), cache_disk(directory, print)], SECONDS)
+    for path in directory.glob("*.img"):
+        path.unlink()  # large, and made from what is in the cache
     yield directory
     status = directory / "status"
     if status.exists() and status.read_text().strip().endswith(" 0"):

@@ -3,10 +3,11 @@
 import contextlib
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,35 +18,49 @@ from backends.conformance import FarDomain, far_domain
 from backends.machines.debian import Image
 from backends.xen.definition import definition
 from backends.xen.domains import XenDomains
+from backends.xen.store import Store, vchan_path
+from tests.e2e.rig import wait_for
+from tests.xen.inside.desk import Desk
+from tests.xserver import XServer
 
 RESULTS = Path(os.environ.get("XEN_RESULTS", "/results"))
 IMAGE = Image(Path("/dev/vdb"), RESULTS / "boot/vmlinuz", RESULTS / "boot/initrd.img")
-LINE_PORT = 7999
-# The AppVM's own init takes minutes where a Xen is emulated. This does what of it the session needs, and starts that.
-INIT = (
-    "export PATH=/usr/sbin:/usr/bin:/sbin:/bin; mkdir -p /dev/pts /dev/shm; mount -t devpts p /dev/pts; "
-    "mount -t tmpfs s /dev/shm; mount -t tmpfs r /run; mount -t tmpfs -o mode=1777 t /tmp; "
-    "mount -o ro /dev/xvdb /opt/odyssey-gui; PYTHONPATH=/opt/odyssey-gui exec python3 -s -m backends.machines.guest"
-)
-BOOT_SECONDS = 240.0
+# A PVH domain takes minutes to boot where its nested paging is emulated, so the second is one only if asked for.
+SECOND = (RESULTS / "second").read_text().strip() if (RESULTS / "second").exists() else "pv"
+LINE_PORT, SHELL_PORT = 7999, 7998
+BOOT_SECONDS = 600.0
+# An emulated processor's time stamp counter is not invariant, so that Xen would emulate it once more, at each look.
+CLOCK = "<clock offset='utc'><timer name='tsc' mode='native'/></clock>"
+# With its processor pinned beside dom0's, a PVH domain boots in QEMU's emulation of SVM; it did not without.
+PINNED = "<cputune><vcpupin vcpu='0' cpuset='1'/></cputune>"
 
 
 class Guests:
     """The AppVMs: kind, label, disk and agent's disk by name."""
 
-    kinds: ClassVar = {"one": ("pv", "blue", "/dev/vdb", "/dev/vdc"), "two": ("pv", "red", "/dev/vdd", "/dev/vde")}
+    kinds: ClassVar = {"one": ("pv", "blue", "/dev/vdb", "/dev/vdc"), "two": (SECOND, "red", "/dev/vdd", "/dev/vde")}
 
     def __init__(self) -> None:
         self.driver = XenDomains()
         for name, (kind, label, disk, agent) in self.kinds.items():
             spec = AppVmSpec(name, label, memory_mib=512, videoram_mib=256)
             xml = definition(spec, kind, IMAGE, disk, agent)
-            xml = re.sub("panic=-1[^<]*", f"panic=-1 init=/bin/sh -- -c &quot;{INIT}&quot;", xml)
+            xml = re.sub("panic=-1[^<]*", "panic=-1 mitigations=off rdinit=/quick-init", xml)
+            xml = xml.replace("</os>", f"</os>{CLOCK}")
+            if kind == "pvh":
+                xml = xml.replace("<vcpu>1</vcpu>", f"<vcpu>1</vcpu>{PINNED}")
             self.driver._hypervisor.request("define", xml=xml)
 
     def start(self, name: str) -> int:
         """Its domain id, when it has been started."""
         return self.driver.resume(name).domid
+
+    def wait(self, name: str) -> None:
+        """Until `far` and `conversation` are answered there: one domain may be of use while another boots."""
+        store = Store()
+        places = [vchan_path(0, port, self.domid(name)) + "/event-channel" for port in (LINE_PORT, SHELL_PORT)]
+        wait_for(f"the lines to {name}", lambda: all(map(store.read, places)), BOOT_SECONDS)
+        store.close()
 
     def domid(self, name: str) -> int:
         """0 if it does not run."""
@@ -58,14 +73,43 @@ class Guests:
     @contextlib.contextmanager
     def far(self, name: str) -> Iterator[FarDomain]:
         """Ends of vchans and sharers of pages in it."""
+        self.wait(name)
         line = ["-m", "backends.conformance.bridge", "client", "xen", "0", str(self.domid(name)), str(LINE_PORT)]
         with far_domain([sys.executable, *line]) as domain:
             yield domain
 
+    @contextlib.contextmanager
+    def conversation(self, name: str, *command: str) -> Iterator[tuple[Callable[[str], object], Callable[[], str]]]:
+        """Run a command there as root: functions that give it a piece of input, and take a line of its output."""
+        self.wait(name)
+        line = ["-m", "backends.conformance.bridge", "client", "xen", "0", str(self.domid(name)), str(SHELL_PORT)]
+        process = subprocess.Popen(
+            [sys.executable, *line], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        )
+        with _talk(process) as (say, hear):
+            say(f"exec {shlex.join(command)}\n")
+            yield say, hear
+
+    def root(self, name: str, script: str) -> str:
+        """The first line that a shell script of root's says there."""
+        with self.conversation(name, "sh", "-c", f"exec 2>&1; {script}") as (_, hear):
+            return hear().rstrip()
+
     def console(self, name: str) -> str:
         """What its kernel and services said."""
-        log = Path(f"/var/log/xen/console/guest-{name}.log")
+        log = RESULTS / f"console/guest-{name}.log"
         return log.read_text(errors="replace") if log.exists() else ""
+
+
+@contextlib.contextmanager
+def _talk(process: subprocess.Popen[str]) -> Iterator[tuple[Callable[[str], object], Callable[[], str]]]:
+    with process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            yield process.stdin.write, process.stdout.readline
+        finally:
+            process.kill()
 
 
 @pytest.fixture(scope="session")
@@ -90,3 +134,14 @@ def guests(libvirt: None) -> Iterator[Guests]:  # noqa: ARG001 - it has to be th
         made.start(name)
     yield made
     made.driver.close()
+
+
+@pytest.fixture(scope="module")
+def desk(guests: Guests, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """With both AppVMs on it."""
+    with XServer(1600, 1000) as server:
+        made = Desk(server.display, tmp_path_factory.mktemp("desk"), guests.kinds)
+        for name in guests.kinds:
+            wait_for(f"the agent in {name}", lambda name=name: made.state(name) == "connected", BOOT_SECONDS)  # type: ignore[misc]
+        yield made
+        made.close()

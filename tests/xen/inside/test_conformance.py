@@ -15,7 +15,7 @@ from backends.conformance import (
     vchans,
     waiting,
 )
-from backends.xen import factory
+from backends.xen import factory, vchan
 from tests.xen.inside.conftest import Guests
 
 PORTS = itertools.count(7000)
@@ -25,11 +25,13 @@ PORTS = itertools.count(7000)
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "DEADLINE", 120.0)
     monkeypatch.setattr(waiting, "PROMPT", 5.0)
+    monkeypatch.setattr(vchan, "RING_BYTES", 1024)  # of servers here: as small as libxenvchan makes them
     monkeypatch.setattr(vchan_flow, "_TRANSFER_BYTES", 192 * 1024)  # three times around each ring
     monkeypatch.setattr(vchans, "_ECHO_BYTES", 128 * 1024)
 
 
 def test_vchan(guests: Guests) -> None:
+    """The server is in the domain; and where rings are as small as possible, here."""
     name = "one"
     here, domid = factory({}), guests.domid(name)
 
@@ -37,8 +39,12 @@ def test_vchan(guests: Guests) -> None:
         port = next(PORTS)
         return VchanEnds(far.server(domid, 0, port), partial(here.client, 0, domid, port))
 
+    def make_clogged() -> VchanEnds:
+        port = next(PORTS)
+        return VchanEnds(partial(here.server, 0, domid, port), far.client(domid, 0, port))
+
     with guests.far(name) as far:
-        check_vchan(make)
+        check_vchan(make, make_clogged)
 
 
 def test_pages(guests: Guests) -> None:
