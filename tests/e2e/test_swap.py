@@ -12,7 +12,7 @@ import pytest
 
 from guiagent.processes import below
 from tests.e2e.desk import BLUE, Desk
-from tests.e2e.rig import Screen, wait_for
+from tests.e2e.rig import Rig, Screen, wait_for
 from tests.xserver import XServer
 
 XTERM = ("xterm", "-T", "inside", "-geometry", "60x10+100+100", "-e", "sh", "-c", "echo hello; exec sleep 600")
@@ -280,3 +280,31 @@ def test_a_display_without_shared_memory(running: Desk) -> None:
         assert "dom0 still shows work: poor:" in said
         assert "MIT-SHM" in said
     assert running.painted("inside")
+
+
+def test_an_agent_that_cannot_be_told(tmp_path: Path, wall_server: XServer, wall: Screen) -> None:
+    """As the existing C agent: it moves between displays of one domain id, by connecting again, and no other way."""
+    config = tmp_path / "guid.toml"
+    config.write_text(
+        f'[gui-domain.upstairs]\nid = 0\ndisplay = "{wall_server.display}"\n'
+        f'[gui-domain.wall]\nid = 32\ndisplay = "{wall_server.display}"\n'
+    )
+    with Rig(tmp_path) as rig:
+        rig.environ |= {"GUID_CONFIG": str(config), "XDG_STATE_HOME": str(tmp_path / "state")}
+        agent = rig.start_agent()
+        rig.start_daemon()
+        rig.start_app("xterm", "-T", "inside", "-geometry", "40x5+50+60", "-e", "sleep", "600")
+        row = rig.wait_window("inside")
+        before = rig.content(row)
+        desk = Desk.on(tmp_path, rig.desk.name)
+        desk.environ |= rig.environ | {"DISPLAY": rig.desk.name}
+        said = desk.guid("swap", "work", "--to", "wall", status=1)
+        assert "dom0 still shows work: wall: work cannot be told" in said
+        assert (rig.content(rig.wait_window("inside")) == before).all()
+        assert "upstairs shows work" in desk.guid("swap", "work", "--to", "upstairs")
+        row = rig.wait_window("inside")
+        there = wall.pixels(row["x"], row["y"], row["width"], row["height"])
+        assert (there == before).all()
+        assert not rig.desk.root.query_tree().children
+        assert agent.poll() is None
+        desk.screen.close()

@@ -19,12 +19,12 @@ from tests.xen.machine import run
 
 PROGRAMS = ("qemu-system-x86_64", "mmdebstrap", "mke2fs")
 MISSING = [program for program in PROGRAMS if which(program) is None]
-SECONDS = 900.0
+SECONDS = 1500.0
 
 pytestmark = [
     pytest.mark.skipif("XEN_TESTS" not in os.environ, reason="takes ten minutes and two images: make test-xen"),
     pytest.mark.skipif(bool(MISSING), reason=f"no Xen here, for want of {', '.join(MISSING)}: make setup-kvm"),
-    pytest.mark.timeout(1800),
+    pytest.mark.timeout(2400),
 ]
 
 
