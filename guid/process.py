@@ -7,6 +7,7 @@ import ctypes
 import gc
 import logging
 import os
+import select
 import signal
 import socket
 import sys
@@ -37,10 +38,19 @@ class Child:
     pidfd: int
     line: LineSocket
 
-    def close(self) -> None:
-        """Close the descriptors; the process is not touched."""
+    def end(self, poll: select.epoll) -> bool:
+        """End it and let go of it, also in `poll`; whether somebody had killed it before."""
+        poll.unregister(self.pidfd)
+        with contextlib.suppress(OSError, ValueError):
+            poll.unregister(self.line.fileno())
         self.line.close()
+        # It is our child and not reaped yet, so the number is its own. KILL, because an X server that hangs would keep
+        # a worker from hearing anything else; the X server removes what belonged to it.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+        _, status = os.waitpid(self.pid, 0)
         os.close(self.pidfd)
+        return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
 
 
 def warm_up() -> None:

@@ -14,31 +14,27 @@ from pathlib import Path
 from typing import Any, Final
 
 from backends.base import DomainDriver, DomainSpec, DomainState
-from guid.control import Listener
+from guid.control import Listener, Message
 from guid.databases import Databases
 from guid.domains import Domains, Shown
 from guid.drivers import Drivers
 from guid.orders import DatabaseOrders
-from guid.process import Child, fork_worker
+from guid.process import Child
 from guid.requests import Requests
 from guid.runtime import runtime_dir
 from guid.saved import SavedVms
 from guid.signals import SignalPipe
 from guid.spec import VmSpec
-from guid.swaps import Done, Orders, Swaps, end
+from guid.swaps import Done, Orders, Swaps
 from guid.vm import Vm
 from guid.window_queries import WindowQueries
-from guid.within import start_worker_within
+from guid.workers import Workers
 from guiproto.errors import MachineCannot
 
-_BACKOFF_FIRST: Final = 0.25
-_BACKOFF_MAX: Final = 30.0
 _STOP_SECONDS: Final = 5.0
 """How long an AppVM may take to end when it is asked to."""
 _SHUT_DOWN_SECONDS: Final = 90.0
 """The same for one that has a system of its own to shut down."""
-_HEALTHY_AFTER: Final = 60.0
-"""After so many seconds without trouble, the next one counts as the first again."""
 
 log = logging.getLogger("guid")
 
@@ -68,6 +64,7 @@ class Supervisor:
         self._drivers = Drivers(make_driver or _no_driver, self._poll)
         self._domains = Domains(self._drivers, self._saved, self)
         self._databases = Databases(self._poll, clock)
+        self._workers = Workers(self, self._vms, self._drivers, self._poll, clock)
         self._queries = WindowQueries(clock)
         self._swaps = Swaps(self, orders or DatabaseOrders(runtime_dir()), self._poll, clock)
         self._requests = Requests(listener, self._poll, self, self._queries)
@@ -156,15 +153,16 @@ class Supervisor:
         elif (backend := self._drivers.owner(fd)) is not None:
             self._domains.changed(backend)
         elif not self._swaps.ready(fd):
-            for vm in list(self._vms.values()):
-                if vm.child is not None and fd in (vm.child.pidfd, vm.child.line.fileno()):
-                    self._worker_spoke(vm, ended=fd == vm.child.pidfd)
-                    break
+            self._workers.ready(fd)
 
     def _timeout(self) -> float | None:
         moments = [moment for moment, _ in self._timers[:1]]
-        moments += [vm.restart_at for vm in self._vms.values() if vm.restart_at is not None]
-        moments += self._queries.deadlines() + self._databases.deadlines() + self._swaps.deadlines()
+        moments += (
+            self._workers.deadlines()
+            + self._queries.deadlines()
+            + self._databases.deadlines()
+            + self._swaps.deadlines()
+        )
         if self._idle_since is not None and self._linger is not None:
             moments.append(self._idle_since + self._linger)
         return max(0.0, min(moments) - self._clock()) if moments else None
@@ -173,10 +171,7 @@ class Supervisor:
         now = self._clock()
         while self._timers and self._timers[0][0] <= now:
             self._timers.pop(0)[1]()
-        for vm in list(self._vms.values()):
-            if vm.restart_at is not None and vm.restart_at <= now:
-                vm.restart_at = None
-                self._start_worker(vm)
+        self._workers.due(now)
         self._databases.due(now)
         self._queries.give_up(now)
         self._swaps.tick(now)
@@ -201,13 +196,14 @@ class Supervisor:
         """Show a VM."""
         self._vms[vm.spec.name] = vm
         self._databases.serve(vm)
-        self._start_worker(vm)
+        self._workers.start(vm)
 
     def serve_anew(self, vm: Vm) -> None:
         """End what was shown of it, and show it."""
-        self._drop_child(vm)
+        self._swaps.vm_ended(vm.spec.name)
+        self.drop_worker(vm)
         self._databases.serve(vm)
-        self._start_worker(vm)
+        self._workers.start(vm)
 
     def forget(self, vm: Vm, state: str, reason: str, status: int | None) -> None:
         """Its domain is no more."""
@@ -217,112 +213,49 @@ class Supervisor:
         """Call `action` from the loop when that time has passed."""
         self.at(self._clock() + seconds, action)
 
-    # --- workers ---
+    # --- what workers need ---
 
-    def _start_worker(self, vm: Vm) -> None:
-        vm.started = self._clock()
-        self._set_state(vm, "starting")
-        try:
-            vm.child = self.start_process(vm.spec)
-        except MachineCannot as error:
-            self._again(vm, str(error))
-            return
-        self._poll.register(vm.child.line.fileno(), select.EPOLLIN)
-        self._poll.register(vm.child.pidfd, select.EPOLLIN)
+    def worker_said(self, vm: Vm, message: Message) -> None:
+        """Its worker said something."""
+        if message.get("event") == "windows":
+            self._queries.answered(vm.spec.name, message)
+        self._swaps.present_said(vm.spec.name, message)
 
-    def _worker_spoke(self, vm: Vm, *, ended: bool) -> None:
-        child = vm.child
-        assert child is not None
-        for message in child.line.receive():
-            self._swaps.present_said(vm.spec.name, message)
-            if vm.child is not child:
-                return  # it was the last that this one had to say
-            event = message.get("event")
-            if event == "log":
-                vm.say(str(message.get("text")), int(message.get("level", logging.INFO)))
-            elif event == "ready":
-                self._set_state(vm, "waiting")
-            elif event == "disconnected":
-                self._set_state(vm, "waiting")
-                vm.say("the agent is gone; waiting for it")
-            elif event == "connected":
-                self._set_state(vm, "connected")
-                vm.say(f"the agent is there, protocol {message.get('version')}")
-            elif event == "windows":
-                self._queries.answered(vm.spec.name, message)
-            elif event == "ended":
-                vm.last_words = message
-        if ended:
-            self._worker_ended(vm)
-        elif child.line.closed:
-            self._poll.unregister(child.line.fileno())  # it is about to end; its pidfd will tell
-
-    def _worker_ended(self, vm: Vm) -> None:
-        killed = self._drop_child(vm)
-        if self._swaps.present_gone(vm.spec.name):
-            return
-        last, vm.last_words = vm.last_words, {}
-        kind = last.get("kind", "died")
-        reason = str(last.get("reason", "its worker was killed" if killed else "its worker failed"))
-        if kind == "machine" and vm.restarts == 0 and vm.state == "starting" and vm.domain is None:
-            self._remove(vm, "failed", reason, 1)
-            return
-        # Being killed is nobody's fault here; everything else may be the agent's doing, and it may do it again.
-        healthy = vm.state == "connected" and (killed or self._clock() - vm.started >= _HEALTHY_AFTER)
-        self._again(vm, reason, "session ended: " if kind == "violation" else "", healthy=healthy)
-
-    def _again(self, vm: Vm, reason: str, what: str = "", *, healthy: bool = False) -> None:
-        """Start a worker later."""
-        vm.backoff = _BACKOFF_FIRST if healthy or not vm.backoff else min(vm.backoff * 2, _BACKOFF_MAX)
-        vm.restarts += 1
-        vm.restart_at = self._clock() + vm.backoff
-        vm.reason = reason
-        self._set_state(vm, "restarting")
-        vm.say(f"{what}{reason}; again in {vm.backoff:g} s", logging.WARNING)
-
-    def _drop_child(self, vm: Vm) -> bool:
-        """End the worker, if there is one; whether somebody had killed it."""
-        child, vm.child = vm.child, None
-        if child is None:
-            return False
-        killed = end(child, self._poll)
+    def worker_gone(self, vm: Vm) -> bool:
+        """Its worker has ended."""
         self._queries.gone(vm.spec.name)
-        return killed
+        return self._swaps.present_gone(vm.spec.name)
+
+    def cannot_show(self, vm: Vm, reason: str) -> None:
+        """Its first worker could not begin at all."""
+        self._remove(vm, "failed", reason, 1)
+
+    def state_changed(self, vm: Vm) -> None:
+        """It is in another state."""
+        self.on_state(vm.spec.name, vm.state)
 
     # --- what swaps need ---
 
     def start_process(self, spec: VmSpec) -> Child:
-        """Start a worker's process, in the AppVM that is its GUI domain if there is one. Raises MachineCannot."""
-        if not spec.gui_vm:
-            return fork_worker(spec)
-        host = self._vms.get(spec.gui_vm)
-        if host is None or host.domain is None:
-            raise MachineCannot(f"AppVM {spec.gui_vm} does not run", f"start it, or `guid swap {spec.name} --to dom0`")
-        if host.spec.backend != spec.backend:
-            raise MachineCannot(f"{spec.name} and {spec.gui_vm} are of different backends", "swap it to dom0")
-        if host.spec.gui_vm == spec.name:
-            raise MachineCannot(f"{spec.gui_vm} is itself shown by {spec.name}", "swap one of them to dom0")
-        return start_worker_within(spec, self._drivers.get(host.spec.backend))
+        """Start a worker's process. Raises MachineCannot."""
+        return self._workers.start_process(spec)
 
     def drop_worker(self, vm: Vm) -> None:
         """End the worker of a VM whose windows move; none is started for it."""
-        self._drop_child(vm)
-        vm.restart_at = None
+        self._workers.drop(vm)
+        self._queries.gone(vm.spec.name)
 
     def restart_worker(self, vm: Vm) -> None:
         """Start the worker of a VM again that was dropped."""
-        self._start_worker(vm)
+        self._workers.start(vm)
 
     def adopt_worker(self, vm: Vm, spec: VmSpec, child: Child | None) -> None:
         """That worker shows the VM from now on, as `spec` says; None: it has ended, and another one is started."""
-        vm.spec, vm.child = spec, child
-        vm.restart_at, vm.backoff = None, 0.0
+        vm.spec = spec
         self._domains.moved(vm)
-        if child is None:
-            self._start_worker(vm)
-        else:
-            vm.started = self._clock()
-            self._set_state(vm, "connected")
+        self._workers.adopt(vm, child)
+
+    # --- endings ---
 
     def end(self, vm: Vm, reason: str) -> None:
         """Take the windows away and ask the VM to end; it is forgotten when it has, by force if it takes too long."""
@@ -331,10 +264,9 @@ class Supervisor:
         elif vm.state != "stopping":
             name = vm.spec.name
             self._swaps.vm_ended(name)
-            self._drop_child(vm)
-            vm.restart_at = None
+            self.drop_worker(vm)
             vm.reason = reason
-            self._set_state(vm, "stopping")
+            self._workers.enter(vm, "stopping")
             seconds = _SHUT_DOWN_SECONDS if vm.domain.lasting else _STOP_SECONDS
             with contextlib.suppress(MachineCannot):
                 self._drivers.get(vm.spec.backend).terminate(name)
@@ -352,7 +284,7 @@ class Supervisor:
         name = vm.spec.name
         self._vms.pop(name, None)
         self._swaps.vm_ended(name)
-        self._drop_child(vm)
+        self.drop_worker(vm)
         if vm.domain is not None:
             if vm.domain.state is DomainState.RUNNING and not leave:
                 self._stop(vm, 0.0 if vm.state == "stopping" else _STOP_SECONDS)
@@ -371,13 +303,6 @@ class Supervisor:
             self._drivers.get(vm.spec.backend).stop(vm.spec.name, seconds)
         except MachineCannot as error:
             vm.say(f"cannot be stopped: {error}", logging.WARNING)
-
-    # --- small things ---
-
-    def _set_state(self, vm: Vm, state: str) -> None:
-        vm.state = state
-        vm.tell({"event": "state", "vm": vm.spec.name, "state": state})
-        self.on_state(vm.spec.name, state)
 
     def _check_name(self, name: str) -> None:
         if name in self._vms:

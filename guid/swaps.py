@@ -1,9 +1,7 @@
 """Moves VMs between GUI domains: carries out what `core.swap` decides, with workers, and keys that the VM follows."""
 
 import contextlib
-import os
 import select
-import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -148,7 +146,7 @@ class Swaps:
             if swap.over:
                 return  # what else it said, its new owner hears, or nobody
         if ended:
-            end(child, self._poll)
+            child.end(self._poll)
             moving.child = None
             self._carry_out(moving, swap.target_ended(moving.last_words or "its worker was killed"))
         elif child.line.closed:
@@ -208,23 +206,8 @@ class Swaps:
                 self._workers.adopt_worker(vm, moving.spec, child_)
             case Do.CLOSE_TARGET:
                 if moving.child is not None:
-                    end(moving.child, self._poll)
+                    moving.child.end(self._poll)
                     moving.child = None
-
-
-def end(child: Child, poll: select.epoll) -> bool:
-    """End a worker and let go of it; whether somebody had killed it before."""
-    poll.unregister(child.pidfd)
-    with contextlib.suppress(OSError, ValueError):
-        poll.unregister(child.line.fileno())
-    child.line.close()
-    # It is our child and not reaped yet, so the number is its own. KILL, because an X server that hangs would keep a
-    # worker from hearing anything else; the X server removes what belonged to it.
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(child.pid, signal.SIGKILL)
-    _, status = os.waitpid(child.pid, 0)
-    os.close(child.pidfd)
-    return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
 
 
 def _numbers(message: Mapping[str, Any]) -> list[int]:
