@@ -1,6 +1,7 @@
 """A process of this machine's inside a running AppVM's sandbox: its namespaces, its user, none of its descriptors.
 
-It stays in this machine's pid namespace, so nothing inside can signal or trace it. A sandbox's mount, network and ipc
+It stays in this machine's pid namespace, so nothing inside can signal or trace it. Like everything inside it gains no
+privileges, and it leaves our groups behind, whose files the sandbox may show. A sandbox's mount, network and ipc
 namespaces may belong to another user namespace than the one its processes are in (bubblewrap can put one into another):
 root may enter them from outside; an ordinary user has to enter the owner first, where he is allowed everything.
 """
@@ -16,6 +17,7 @@ from backends.local import sandbox
 from guiproto.errors import MachineCannot
 
 _NS_GET_USERNS: Final = 0xB701
+_PR_SET_NO_NEW_PRIVS: Final = 38
 _OTHERS: Final = ("ipc", "uts", "net", "mnt")
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
@@ -44,7 +46,10 @@ def _child(session: int, argv: Sequence[str], environ: Mapping[str, str], fds: S
         own = os.open(f"/proc/{session}/ns/user", os.O_RDONLY)
         current = os.stat("/proc/self/ns/user").st_ino  # in the sandbox's /proc we shall not be found
         others = [os.open(f"/proc/{session}/ns/{name}", os.O_RDONLY) for name in _OTHERS]
-        if os.geteuid() != 0:
+        if os.geteuid() == 0:
+            step = "leave our groups"
+            os.setgroups([])
+        else:
             step = "enter the user namespace around it"
             owner = fcntl.ioctl(others[-1], _NS_GET_USERNS)
             _setns(owner)
@@ -58,6 +63,9 @@ def _child(session: int, argv: Sequence[str], environ: Mapping[str, str], fds: S
         if os.getuid() != sandbox.USER_ID:
             os.setgid(sandbox.USER_ID)
             os.setuid(sandbox.USER_ID)
+        step = "renounce privileges"
+        if _LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
         os.chdir("/")
         step = f"start {argv[0]} in it"
         signal.set_wakeup_fd(-1)

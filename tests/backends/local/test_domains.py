@@ -507,3 +507,47 @@ def test_says_what_slirp_says(driver: LocalDomains, state: Path, bare_path: Call
     with pytest.raises(MachineCannot, match=r"no network: open\(tun\): no luck"):
         driver.start(spec("true", network=True))
     assert not list(state.glob("*"))
+
+
+def _start_and_wait(driver: LocalDomains, state: Path) -> None:
+    driver.start(DomainSpec("work", 7, 0, ["sh", "-c", "touch up; exec sleep 600"], (640, 480)))
+    wait_until((state / "work" / "home" / "up").exists)
+
+
+def test_a_process_of_ours_that_enters_it_is_no_more_than_its_user(driver: LocalDomains, state: Path) -> None:
+    """Not even in what it may do with files of groups that whoever started it is in."""
+    _start_and_wait(driver, state)
+    reader, writer = os.pipe()
+    code = (
+        "import ctypes, json, os, sys\n"
+        "said = [os.getresuid(), os.getresgid(), os.getgroups(), ctypes.CDLL(None).prctl(39, 0, 0, 0, 0),\n"
+        "        sorted(os.listdir('/home')), os.path.exists(sys.argv[2])]\n"
+        "os.write(int(sys.argv[1]), json.dumps(said).encode())\n"
+    )
+    argv = [sys.executable, "-sP", "-c", code, str(writer), str(state)]
+    before = os.getgroups()
+    if os.geteuid() == 0:
+        os.setgroups([0, 4])
+    try:
+        pid = driver.enter("work", argv, {}, [writer])
+    finally:
+        if os.geteuid() == 0:
+            os.setgroups(before)
+    os.close(writer)
+    with open(reader, "rb") as pipe:
+        uids, gids, groups, no_new_privileges, homes, sees_us = json.loads(pipe.read())
+    os.waitpid(pid, 0)
+    assert uids == gids == [1000, 1000, 1000]
+    assert set(groups) <= {1000, 65534}
+    assert os.geteuid() != 0 or groups == []
+    assert no_new_privileges == 1
+    assert homes == ["user"]
+    assert not sees_us
+
+
+def test_what_cannot_be_entered(driver: LocalDomains, state: Path) -> None:
+    with pytest.raises(MachineCannot, match="there is no sandbox 'nobody'"):
+        driver.enter("nobody", ["/bin/true"], {}, [])
+    _start_and_wait(driver, state)
+    with pytest.raises(MachineCannot, match=r"cannot enter the AppVM: start /nonexistent in it"):
+        driver.enter("work", ["/nonexistent"], {}, [])
