@@ -5,9 +5,7 @@ What a VM wrote is a matter between it and whoever reads it: nothing of it comes
 
 import contextlib
 import logging
-import os
 import select
-import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +25,8 @@ from qubesdb.store import Store
 _BACKOFF_FIRST: Final = 0.25
 _BACKOFF_MAX: Final = 30.0
 _HEALTHY_AFTER: Final = 60.0
+_KEEPING_SECONDS: Final = 1.0
+"""How long a daemon may take to keep what it has, when it is hung up on."""
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -105,7 +105,7 @@ class Databases:
         self._poll.register(child.pidfd, select.EPOLLIN)
 
     def _spoke(self, running: _Running, child: Child) -> None:
-        for message in child.line.receive():
+        for message in child.hear():
             if message.get("event") == "log":
                 level = int(message.get("level", logging.INFO))
                 running.vm.say(f"Qubes DB: {message.get('text')}", level)
@@ -131,14 +131,7 @@ class Databases:
         child, running.child = running.child, None
         assert child is not None
         running.vm.database_pid = None
-        self._poll.unregister(child.pidfd)
-        with contextlib.suppress(OSError, ValueError):
-            self._poll.unregister(child.line.fileno())
-        child.line.close()  # which tells it to keep what it has and end
-        if not select.select([child.pidfd], [], [], 1.0)[0]:
-            os.kill(child.pid, signal.SIGKILL)  # our child and not reaped yet, so the number is its own
-        os.waitpid(child.pid, 0)
-        os.close(child.pidfd)
+        child.end(self._poll, _KEEPING_SECONDS)
 
 
 def _serve(spec: VmSpec, life: str, directory: Path, line: LineSocket) -> dict[str, str]:

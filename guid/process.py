@@ -11,13 +11,13 @@ import select
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from backends import registry
 from backends.base import Backend
-from guid.control import LineSocket
+from guid.control import LineSocket, Message
 from guid.core.session import SessionConfig
 from guid.hosts import registry as hosts
 from guid.hosts.base import HostConfig
@@ -38,19 +38,60 @@ class Child:
     pidfd: int
     line: LineSocket
 
-    def end(self, poll: select.epoll) -> bool:
-        """End it and let go of it, also in `poll`; whether somebody had killed it before."""
+    def hear(self) -> list[Message]:
+        """What it has said since the last time. One that says anything but `_WORDS` is ours no more, and killed."""
+        messages = self.line.receive()
+        for number, message in enumerate(messages):
+            if not _is_word(message):
+                self._kill()
+                return messages[:number]
+        return messages
+
+    def end(self, poll: select.epoll, patience: float = 0.0) -> bool:
+        """Hang up, end it and let go of it, also in `poll`; whether SIGKILL ended it, ours or another's.
+
+        `patience`: seconds that it may take to end by itself.
+        """
         poll.unregister(self.pidfd)
         with contextlib.suppress(OSError, ValueError):
             poll.unregister(self.line.fileno())
         self.line.close()
+        if patience:
+            select.select([self.pidfd], [], [], patience)
+        self._kill()
+        _, status = os.waitpid(self.pid, 0)
+        os.close(self.pidfd)
+        return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+
+    def _kill(self) -> None:
         # It is our child and not reaped yet, so the number is its own. KILL, because an X server that hangs would keep
         # a worker from hearing anything else; the X server removes what belonged to it.
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
-        _, status = os.waitpid(self.pid, 0)
-        os.close(self.pidfd)
-        return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+
+
+def _is_word(message: Message) -> bool:
+    event = message.get("event")
+    shape = _WORDS.get(event) if isinstance(event, str) else None
+    return shape is not None and all(fits(message.get(key)) for key, fits in shape.items())
+
+
+def _is_list_of(kind: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and all(type(item) is kind for item in value)
+
+
+_WORDS: Final[Mapping[str, Mapping[str, Callable[[Any], bool]]]] = {
+    "ready": {},
+    "connected": {},
+    "disconnected": {},
+    "released": {},
+    "ended": {},
+    "log": {"level": lambda value: type(value) is int},
+    "windows": {"id": lambda value: type(value) is int, "windows": _is_list_of(dict)},
+    "shown": {"windows": _is_list_of(int)},
+    "complete": {"windows": _is_list_of(int)},
+}
+"""The events that a child tells, and what must be in those of which more than the text of a field is used."""
 
 
 def warm_up() -> None:

@@ -129,7 +129,7 @@ class Swaps:
 
     def _target_spoke(self, moving: _Moving, child: Child, *, ended: bool) -> None:
         swap, vm = moving.swap, moving.vm
-        for message in child.line.receive():
+        for message in child.hear():
             match message.get("event"):
                 case "ready":
                     self._carry_out(moving, swap.target_ready(self._clock()))
@@ -211,4 +211,4 @@ class Swaps:
 
 
 def _numbers(message: Mapping[str, Any]) -> list[int]:
-    return [int(number) for number in message["windows"]]
+    return list(message["windows"])

@@ -72,8 +72,13 @@ class Workers:
             raise MachineCannot(f"AppVM {spec.gui_vm} does not run", f"start it, or `guid swap {spec.name} --to dom0`")
         if host.spec.backend != spec.backend:
             raise MachineCannot(f"{spec.name} and {spec.gui_vm} are of different backends", "swap it to dom0")
-        if host.spec.gui_vm == spec.name:
-            raise MachineCannot(f"{spec.gui_vm} is itself shown by {spec.name}", "swap one of them to dom0")
+        around = {spec.name}
+        outer: Vm | None = host
+        while outer is not None and outer.spec.gui_vm:
+            if outer.spec.gui_vm in around:
+                raise MachineCannot(f"{outer.spec.gui_vm} is shown by itself in the end", "swap it to dom0")
+            around.add(outer.spec.gui_vm)
+            outer = self._vms.get(outer.spec.gui_vm)
         return start_worker_within(spec, self._drivers.get(host.spec.backend))
 
     def drop(self, vm: Vm) -> bool:
@@ -116,7 +121,7 @@ class Workers:
         self._owner.state_changed(vm)
 
     def _spoke(self, vm: Vm, child: Child, *, ended: bool) -> None:
-        for message in child.line.receive():
+        for message in child.hear():
             self._owner.worker_said(vm, message)
             if vm.child is not child:
                 return  # it was the last that this one had to say

@@ -1,0 +1,71 @@
+"""What a worker says is taken for no more than what a worker can say: it has read bytes of a VM."""
+
+import json
+import os
+import select
+from collections.abc import Callable
+
+import pytest
+
+from guid.control import LineSocket
+from guid.process import Child, fork
+
+
+def _child(words: bytes) -> Child:
+    def live(line: LineSocket) -> dict[str, str]:
+        os.write(line.fileno(), words)
+        while not line.closed:
+            select.select([line.fileno()], [], [])
+            line.receive()
+        return {}
+
+    return fork("test", live)
+
+
+def _hear(child: Child, enough: Callable[[list[dict[str, object]]], bool]) -> list[dict[str, object]]:
+    heard: list[dict[str, object]] = []
+    for _ in range(100):
+        select.select([child.line.fileno(), child.pidfd], [], [], 0.1)
+        heard += child.hear()
+        if enough(heard) or child.line.closed:
+            break
+    return heard
+
+
+def test_what_workers_say_is_heard() -> None:
+    words = [
+        {"event": "ready"}, {"event": "connected", "version": "1.8"}, {"event": "log", "level": 20, "text": "hello"},
+        {"event": "shown", "windows": [1, 2]}, {"event": "complete", "windows": []}, {"event": "released"},
+        {"event": "windows", "id": 3, "windows": [{"vm": "x"}]}, {"event": "disconnected"},
+    ]  # fmt: skip
+    child = _child(b"".join(json.dumps(word).encode() + b"\n" for word in words))
+    poll = select.epoll()
+    poll.register(child.pidfd)
+    assert _hear(child, lambda heard: len(heard) == len(words)) == words
+    child.end(poll)
+    poll.close()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"event": "shown"},
+        {"event": "shown", "windows": [1, "2"]},
+        {"event": "complete", "windows": 7},
+        {"event": "windows", "id": "x", "windows": []},
+        {"event": "windows", "id": 1, "windows": [3]},
+        {"event": "log", "level": "high", "text": "x"},
+        {"event": "log", "level": True, "text": "x"},
+        {"event": ["ready"]},
+        {"event": "surprise"},
+        {},
+    ],
+)
+def test_a_worker_that_says_something_else_is_ended(words: dict[str, object]) -> None:
+    child = _child(b'{"event": "ready"}\n' + json.dumps(words).encode() + b'\n{"event": "ready"}\n')
+    assert _hear(child, lambda heard: len(heard) > 1) == [{"event": "ready"}]
+    assert select.select([child.pidfd], [], [], 10)[0], "it was killed"
+    poll = select.epoll()
+    poll.register(child.pidfd)
+    assert child.end(poll)
+    poll.close()
