@@ -22,7 +22,23 @@ from guiagent.sources.base import Source
 from guiagent.wakers import Wakers
 from guiproto.connection import AgentConnection, DaemonHello
 from guiproto.errors import MachineCannot, PeerMisbehaved
-from guiproto.messages import Destroy, MessageType, ShmImage, WindowDump, WindowDumpAck
+from guiproto.messages import (
+    Button,
+    Close,
+    Configure,
+    Crossing,
+    Destroy,
+    Focus,
+    KeymapNotify,
+    KeyPress,
+    Map,
+    MessageType,
+    Motion,
+    ShmImage,
+    WindowDump,
+    WindowDumpAck,
+    WindowFlags,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -39,8 +55,10 @@ LONGEST_PAUSE: Final = 30.0
 """Seconds before listening again after daemons that misbehaved one after another."""
 MAX_WAITING: Final = 4096
 """Messages that a daemon in reserve may have waiting: the keys of some minutes."""
-_AT_ONCE: Final = (WindowDumpAck, Destroy)
+_AT_ONCE: Final = frozenset((WindowDumpAck, Destroy))
 """What a daemon in reserve says about its own memory of the windows, and not to them."""
+_LATER: Final = frozenset((KeyPress, Button, Motion, Crossing, Focus, KeymapNotify, Close, Configure, Map, WindowFlags))
+"""What it says to windows, all of it small. Nothing else waits: what it wants of the clipboard is nobody's later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +167,9 @@ class Link:
             self._ready = True
             self.tracker.connected(event.minor, self._source.stacking())
             return
-        if self._reserve and not isinstance(event, _AT_ONCE):
+        if self._reserve and type(event) not in _AT_ONCE:
+            if type(event) not in _LATER:
+                return
             if len(self._waiting) == MAX_WAITING:
                 raise PeerMisbehaved("does not wait", f"{MAX_WAITING} messages before the windows are its own")
             self._waiting.append(event)

@@ -23,6 +23,8 @@ from guiproto.limits import GUI_PORT
 from guiproto.messages import (
     HEADER,
     Button,
+    ClipboardData,
+    ClipboardReq,
     Configure,
     Crossing,
     Focus,
@@ -277,6 +279,18 @@ def test_an_order_to_a_window_waits_too(daemon: Daemons, running: Running, progr
     running.call(lambda agent: agent.move(NEW))
     new.wait_geometry(window, (70, 80, 210, 110))
     new.until(lambda: new.of(WindowDump, window)[-1].width == 210, "the larger buffer")
+
+
+def test_nothing_large_waits(daemon: Daemons, running: Running, program: Program) -> None:
+    """Nor what was asked of the clipboard before its turn: that is nobody's later."""
+    _window(program)
+    running.call(lambda agent: agent.prepare(NEW))
+    new = daemon(NEW)
+    window = new.wait_window("one")
+    new.say(*(ClipboardData(window, bytes(60_000)) for _ in range(3)), ClipboardReq(window))
+    new.say(_key(window, 2, 40))
+    new.until(lambda: running.call(lambda agent: agent._reserve._waiting), "what waits")  # type: ignore[union-attr] # there is one
+    assert [type(event) for event in running.call(lambda agent: agent._reserve._waiting)] == [KeyPress]  # type: ignore[union-attr] # as above
 
 
 @pytest.mark.parametrize("flood", [False, True], ids=["nonsense", "flood"])
