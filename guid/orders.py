@@ -6,6 +6,7 @@ The entries say what is to be; what the VM makes of it is seen by its agent's co
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from guid.runtime import qubesdb_dir
 from guid.vm import Vm
@@ -13,6 +14,8 @@ from guiproto.errors import MachineCannot
 from qubesdb.client import Database, NoEntry
 from qubesdb.keys import GUI_DOMAIN, GUI_NEXT
 from qubesdb.sockets import socket_path
+
+_SECONDS: Final = 1.0
 
 
 class DatabaseOrders:
@@ -53,5 +56,7 @@ class DatabaseOrders:
                 f"{name} cannot be told, for its Qubes DB is not ours",
                 "move it within one domain id, or where it was made",
             )
-        with Database(socket_path(self._directory, name), "it is started again by itself; try again") as database:
+        path = socket_path(self._directory, name)
+        # A VM can keep its own daemon busy, and must not thereby keep us from the others.
+        with Database(path, "it is started again by itself; try again", seconds=_SECONDS) as database:
             what(database)

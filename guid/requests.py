@@ -178,18 +178,20 @@ class Requests:
         names = [str(name) for name in request["names"]]
         target = GuiDomain(**request["to"])
         running = {vm.spec.name: vm.spec.domid for vm in self._control.vms.values()}
-        specs = {name: target.shows(self._vm(name).spec, running) for name in names}
+        if not names:
+            raise MachineCannot("no VM to move", "name at least one")
+        vms = {name: self._vm(name) for name in names}
         results: dict[str, tuple[bool, str]] = {}
 
         def note(name: str, moved: bool, text: str) -> None:
             results[name] = moved, text
-            if len(results) == len(specs):
+            if len(results) == len(vms):
                 rows = [{"name": name, "moved": moved, "text": text} for name, (moved, text) in results.items()]
                 client.send({"ok": True, "swaps": rows})
 
-        for name, spec in specs.items():
+        for name, vm in vms.items():
             try:
-                self._control.swap(name, spec, partial(note, name))
+                self._control.swap(name, target.shows(vm.spec, running), partial(note, name))
             except MachineCannot as error:
                 note(name, False, str(error))
 

@@ -25,12 +25,13 @@ class NoEntry(KeyError):  # noqa: N818 - the name is what is the case, as with t
 class Database:
     """A connection. Paths and values that cannot be are refused before they are sent, as MachineCannot."""
 
-    def __init__(self, path: Path, remedy: str = "is the VM running?") -> None:
-        """Raises MachineCannot, with that remedy, when there is no daemon."""
+    def __init__(self, path: Path, remedy: str = "is the VM running?", *, seconds: float = _SECONDS) -> None:
+        """Raises MachineCannot, with that remedy, when there is no daemon. `seconds`: how long an answer may take."""
         found = connect(path, socket.SOCK_STREAM)
         if found is None:
             raise MachineCannot(f"there is no Qubes DB daemon at {path}", remedy)
         self._socket = found
+        self._seconds = seconds
         self._decoder = Decoder()
         self._changed: list[str] = []
 
@@ -124,15 +125,15 @@ class Database:
                 f"{name!r} is no path of {'entries' if directory else 'an entry'}",
                 f"use up to {MAX_PATH} letters, digits and any of _ . / : @ -",
             )
-        self._socket.settimeout(_SECONDS)
+        self._socket.settimeout(self._seconds)
         try:
             self._socket.sendall(encode(request))
         except OSError as error:
-            raise _gone(error) from None
+            raise self._gone(error) from None
 
     def _answer(self) -> Message:
         while (message := self._next()) is None:
-            self._socket.settimeout(_SECONDS)
+            self._socket.settimeout(self._seconds)
             self._receive()
         return message
 
@@ -154,16 +155,15 @@ class Database:
         except BlockingIOError:
             raise
         except OSError as error:
-            raise _gone(error) from None
+            raise self._gone(error) from None
         if not data:
-            raise _gone(None)
+            raise self._gone(None)
         self._decoder.feed(data)
 
-
-def _gone(error: OSError | None) -> MachineCannot:
-    if isinstance(error, TimeoutError):
-        return MachineCannot(f"the Qubes DB daemon has not answered for {_SECONDS:g} s", "see its log")
-    return MachineCannot("the Qubes DB daemon is gone", "it is started again by itself, if the VM runs")
+    def _gone(self, error: OSError | None) -> MachineCannot:
+        if isinstance(error, TimeoutError):
+            return MachineCannot(f"the Qubes DB daemon has not answered for {self._seconds:g} s", "see its log")
+        return MachineCannot("the Qubes DB daemon is gone", "it is started again by itself, if the VM runs")
 
 
 def _nonsense(message: Message) -> MachineCannot:

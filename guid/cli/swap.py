@@ -29,7 +29,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         formatter_class=argparse.RawDescriptionHelpFormatter, usage="guid swap VM... | --all --to DOMAIN",
     )  # fmt: skip
     parser.add_argument("names", nargs="*", metavar="VM", help="the VMs to move")
-    parser.add_argument("--all", action="store_true", help="every VM that is served")
+    parser.add_argument("--all", action="store_true", help="every VM that is served, but for the GUI domain itself")
     parser.add_argument("--to", required=True, metavar="DOMAIN", help="the GUI domain that is to have them")
     options.add_json(parser)
     parser.set_defaults(main=main, usage=parser.error)
@@ -45,7 +45,8 @@ def main(args: argparse.Namespace) -> int:
     for client in instances(runtime_dir()):
         here: list[str] = []
         with client, contextlib.suppress(HungUp):
-            here = [row["name"] for row in client.request("ps")["vms"] if args.all or row["name"] in wanted]
+            served = [row["name"] for row in client.request("ps")["vms"]]
+            here = [name for name in served if (name != target.vm if args.all else name in wanted)]
             if here:
                 client.follow()  # swaps have time limits of their own
                 rows += client.request("swap", names=here, to=dataclasses.asdict(target))["swaps"]

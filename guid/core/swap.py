@@ -21,7 +21,8 @@ RELEASE_SECONDS: Final = 1.0
 CUT_SECONDS: Final = 2.0
 """Seconds that a VM has to cut the present worker off before that is ended."""
 FILL_SECONDS: Final = 3.0
-"""The same when nobody can say any more which windows have gone meanwhile: then what is there is everything."""
+"""Seconds that a target of the same id has to show everything once it is connected. Nobody can say then which windows
+have gone meanwhile, so what is there after that time is taken for everything."""
 LOOK_SECONDS: Final = 0.05
 """How often the present worker is asked again what it shows: windows may have gone that the target waits for."""
 

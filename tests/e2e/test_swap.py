@@ -147,7 +147,8 @@ def test_into_an_appvm_and_out_again(desk: Desk) -> None:
     desk.guid("run", "work", "--label", "blue", "--detach", "--", *XTERM)
     wait_for("the window", partial(desk.painted, "inside"))
     before = desk.content("inside")
-    assert "sys-gui shows work" in desk.guid("swap", "work", "--to", "sys-gui")
+    assert "sys-gui shows work" in desk.guid("swap", "--all", "--to", "sys-gui"), "all others, that is"
+    assert "cannot show itself" in desk.guid("swap", "sys-gui", "--to", "sys-gui", status=1)
     outer = wait_for("the window", lambda: desk.shown("[work] inside"))
     x, y = outer["x"] + 3, outer["y"] + 3
     height, width = before.shape
