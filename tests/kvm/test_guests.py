@@ -198,12 +198,3 @@ def test_names_and_ids_that_are_taken(rig: Guests) -> None:
     with pytest.raises(subprocess.CalledProcessError) as failed:
         rig.guid("vm", "create", "three", "--domid", "1")
     assert "domain id 1 is that of 'one'" in failed.value.stderr
-
-
-def test_nothing_is_left_of_one_that_is_removed(rig: Guests) -> None:
-    rig.guid("vm", "remove", "two")
-    wait_for("its end", lambda: rig.state("two") == "", 60)
-    assert "two" not in rig.guid("vm", "list")
-    assert "two" not in rig.virsh("list", "--all", "--name").split()
-    assert not Path(f"/dev/shm/odyssey-{os.geteuid()}-two").exists()
-    assert not (rig.directory / ".local/share/odyssey-gui/vms/two").exists()

@@ -22,7 +22,10 @@ MISSING = [program for program in PROGRAMS if which(program) is None]
 SECONDS = 1500.0
 
 pytestmark = [
-    pytest.mark.skipif("XEN_TESTS" not in os.environ, reason="takes ten minutes and two images: make test-xen"),
+    pytest.mark.skipif(
+        "XEN_TESTS" not in os.environ,
+        reason="up to 25 minutes and two images, and test_frames does not end yet: make test-xen",
+    ),
     pytest.mark.skipif(bool(MISSING), reason=f"no Xen here, for want of {', '.join(MISSING)}: make setup-kvm"),
     pytest.mark.timeout(2400),
 ]

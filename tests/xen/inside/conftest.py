@@ -87,7 +87,9 @@ class Guests:
             [sys.executable, *line], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
         )
         with _talk(process) as (say, hear):
-            say(f"exec {shlex.join(command)}\n")
+            # Its shell reads ahead: what it were sent before it has become the command would be lost in its buffer.
+            say(f"echo begun; exec {shlex.join(command)}\n")
+            assert hear() == "begun\n"
             yield say, hear
 
     def root(self, name: str, script: str) -> str:
