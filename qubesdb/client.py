@@ -83,9 +83,10 @@ class Database:
         self._socket.setblocking(False)
         with contextlib.suppress(BlockingIOError):
             while True:
-                self._receive()
-                while (message := self._next()) is not None:
+                # First what came along with an answer, which nothing on the socket will tell of any more.
+                if (message := self._next()) is not None:
                     raise _nonsense(message)
+                self._receive()
         changed, self._changed = self._changed, []
         return changed
 

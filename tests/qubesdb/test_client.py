@@ -72,6 +72,18 @@ def test_own_changes_that_come_with_answers_are_not_lost(house: House) -> None:
         assert database.changes() == ["/a"]
 
 
+def test_another_ones_change_that_comes_together_with_an_answer_is_not_lost(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "s"))
+        server.listen()
+        with Database(tmp_path / "s") as database:
+            connection, _ = server.accept()
+            connection.sendall(encode(Message(Kind.VALUE, "/a", b"1")) + encode(Message(Kind.CHANGED, "/b")))
+            assert database.read("/a") == b"1"
+            assert database.changes() == ["/b"]
+            connection.close()
+
+
 def test_the_end_of_the_daemon_is_said(house: House) -> None:
     house.start("admin")
     with house.connect("admin") as database:
