@@ -20,6 +20,8 @@ from guiproto.errors import MachineCannot
 _LINGER_SECONDS: Final = 20.0
 """How long it waits for another `guid run` when it has nothing to do: the next one is warm then."""
 _LOG_BYTES: Final = 1_000_000
+_ANSWER_SECONDS: Final = 120.0
+"""The longest that it may take for an answer: to start a machine, a hypervisor may need many seconds."""
 
 SOCKET_NAME: Final = "supervisor.sock"
 
@@ -28,13 +30,13 @@ def connect(runtime: Path) -> Client:
     """A client of the shared supervisor, which is started if it does not run. Raises MachineCannot if it cannot."""
     path = runtime / SOCKET_NAME
     with contextlib.suppress(MachineCannot):
-        return Client(path)
+        return Client(path, _ANSWER_SECONDS)
     with (runtime / "starting.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two commands at once start one supervisor
         with contextlib.suppress(MachineCannot):
-            return Client(path)
+            return Client(path, _ANSWER_SECONDS)
         _spawn(runtime)
-    return Client(path)
+    return Client(path, _ANSWER_SECONDS)
 
 
 def _spawn(runtime: Path) -> None:

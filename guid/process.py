@@ -144,30 +144,39 @@ def enter(spec: VmSpec) -> Backend:
     return registry.load(spec.backend, os.environ)
 
 
+def host_config(spec: VmSpec) -> HostConfig:
+    """What a display host has to know of the VM's settings. Raises MachineCannot."""
+    settings = spec.settings
+    return HostConfig(
+        vm_name=spec.name,
+        label=label(spec.label),
+        border_width=settings.border_width,
+        border_managed=settings.border == "all",
+        title_prefix=settings.title_prefix,
+        allow_fullscreen=settings.allow_fullscreen,
+    )
+
+
+def session_config(spec: VmSpec) -> SessionConfig:
+    """What the core has to know of them. Raises MachineCannot."""
+    settings = spec.settings
+    return SessionConfig(
+        label=label(spec.label),
+        border_width=settings.border_width,
+        border_managed=settings.border == "all",
+        override_redirect=settings.override_redirect == "allow",
+        allow_fullscreen=settings.allow_fullscreen,
+        utf8_titles=settings.allow_utf8_titles,
+        allow_frames=True,  # a backend's mapper that cannot map them refuses by itself
+    )
+
+
 def serve(spec: VmSpec, line: LineSocket) -> dict[str, str]:
     """Be the worker of `spec` until its line is closed or it cannot go on; what became of it."""
     try:
         backend = enter(spec)
-        color = label(spec.label)
-        view = spec.view
-        host = hosts.load(
-            view.host,
-            HostConfig(
-                vm_name=spec.name,
-                label=color,
-                border_width=view.border_width,
-                border_managed=view.border == "all",
-                title_prefix=view.title_prefix,
-            ),
-            view.display,
-        )
-        config = SessionConfig(
-            label=color,
-            border_width=view.border_width,
-            border_managed=view.border == "all",
-            allow_frames=True,  # a backend's mapper that cannot map them refuses by itself
-        )
-        worker = Worker(spec, backend, host, config, line)
+        host = hosts.load(spec.view.host, host_config(spec), spec.view.display)
+        worker = Worker(spec, backend, host, session_config(spec), line)
         line.send({"event": "ready"})
         try:
             worker.run()

@@ -5,25 +5,24 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
+from guid.settings import VmSettings
 from guiproto.errors import MachineCannot
 
 
 @dataclass(frozen=True, slots=True)
 class ViewSpec:
-    """Where and how a VM's windows are shown."""
+    """Where a VM's windows are shown, and what of its settings whoever started it has chosen for this time.
+
+    Raises MachineCannot for choices that are none.
+    """
 
     host: str = "x11"
     display: str | None = None
-    border_width: int = 3
-    border: str = "all"
-    """"all": every window gets our border; "override-redirect": managed ones are left to the window manager."""
-    title_prefix: bool = True
+    chosen: Mapping[str, Any] = field(default_factory=dict)
+    """By the names of `VmSettings`. They count more than what is configured."""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.border_width <= 64:
-            raise MachineCannot(f"a border of {self.border_width} px", "choose 1 to 64")
-        if self.border not in ("all", "override-redirect"):
-            raise MachineCannot(f"unknown border policy {self.border!r}", "choose all or override-redirect")
+        VmSettings().but(self.chosen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +43,8 @@ class VmSpec:
     """The AppVM that is the GUI domain; "" for one here."""
     backend: str = "local"
     view: ViewSpec = field(default_factory=ViewSpec)
+    settings: VmSettings = field(default_factory=VmSettings)
+    """What counts now: what is configured for it, and what was chosen."""
     environ: Mapping[str, str] = field(default_factory=dict)
     python_path: tuple[str, ...] = ()
     qubesdb: bool = True
@@ -74,6 +75,7 @@ class VmSpec:
         try:
             fields = dict(data)
             fields["view"] = ViewSpec(**fields.get("view", {}))
+            fields["settings"] = VmSettings(**fields.get("settings", {}))
             fields["python_path"] = tuple(fields.get("python_path", ()))
             return cls(**fields)
         except TypeError as error:

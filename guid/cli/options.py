@@ -10,6 +10,7 @@ from guid.assigned import Assigned
 from guid.cli.names import served
 from guid.gui_domains import GuiDomain, gui_domain
 from guid.runtime import runtime_dir
+from guid.settings import VmSettings
 from guid.spec import ViewSpec, VmSpec
 from guiproto.errors import MachineCannot
 
@@ -28,14 +29,13 @@ def add_view(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--display", metavar=":N", help="the X display of dom0 to show windows on (default: $DISPLAY)")
     group.add_argument("--host", choices=("x11", "headless"), help="what shows the windows in dom0 (default: x11)")
     group.add_argument(
-        "--border-width", type=int, default=3, metavar="PX", help="width of the coloured border (default: %(default)s)"
+        "--border-width", type=int, metavar="PX", help="width of the coloured border (default: configured, or 3)"
     )
     group.add_argument(
         "--border",
         choices=("all", "override-redirect"),
-        default="all",
         help="which windows get our border; with override-redirect the window manager frames the others, "
-        "as it does in Qubes (default: %(default)s)",
+        "as it does in Qubes (default: configured, or all)",
     )
     group.add_argument("--no-title-prefix", action="store_true", help="do not put [NAME] in front of titles")
 
@@ -61,9 +61,15 @@ def view_of(args: argparse.Namespace) -> ViewSpec:
     return ViewSpec(
         host=host,
         display=args.display or (os.environ.get("DISPLAY") if host == "x11" else None),
-        border_width=args.border_width,
-        border=args.border,
-        title_prefix=not args.no_title_prefix,
+        chosen={
+            name: value
+            for name, value in (
+                ("border_width", args.border_width),
+                ("border", args.border),
+                ("title_prefix", False if args.no_title_prefix else None),
+            )
+            if value is not None
+        },
     )
 
 
@@ -93,6 +99,7 @@ def placed(args: argparse.Namespace, spec: VmSpec) -> VmSpec:
 def vm_with(view: ViewSpec, **fields: Any) -> VmSpec:
     """The same for a view that is known."""
     return VmSpec(
+        settings=VmSettings().but(view.chosen),
         view=view,
         environ={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
         python_path=tuple(entry or os.getcwd() for entry in sys.path),

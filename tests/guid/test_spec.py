@@ -12,7 +12,12 @@ from guiproto.errors import MachineCannot
 
 def test_json_and_back() -> None:
     spec = VmSpec(
-        "work", 7, "blue", view=ViewSpec(display=":3", border_width=5), environ={"A": "b"}, python_path=("/x",)
+        "work",
+        7,
+        "blue",
+        view=ViewSpec(display=":3", chosen={"border_width": 5}),
+        environ={"A": "b"},
+        python_path=("/x",),
     )
     assert VmSpec.from_json(json.loads(spec.to_json())) == spec
 
@@ -34,7 +39,7 @@ def test_incomplete_descriptions_are_refused(data: dict[str, object]) -> None:
 @pytest.mark.parametrize("width", [0, 65])
 def test_borders_that_are_none_are_refused(width: int) -> None:
     with pytest.raises(MachineCannot):
-        ViewSpec(border_width=width)
+        ViewSpec(chosen={"border_width": width})
 
 
 def test_labels_by_name_and_by_colour() -> None:

@@ -49,7 +49,10 @@ def test_every_benchmark_and_option_has_help() -> None:
         (["run", "work", "--display", ":4711", "--", "xterm"], ":4711"),
         (["attach", "--domid", "70000", "--name", "x"], "domain id 70000"),
         (["attach", "--domid", "3", "--name", ""], "no name for a VM"),
-        (["attach", "--domid", "3", "--name", "x", "--border-width", "0", "--display", ":1"], "border of 0 px"),
+        (
+            ["attach", "--domid", "3", "--name", "x", "--border-width", "0", "--display", ":1"],
+            "border_width is 0 (choose 1 to 64)",
+        ),
         (["stop", "nobody"], "no VM nobody"),
     ],
 )

@@ -43,7 +43,8 @@ class Guests:
     def __init__(self) -> None:
         self.driver = XenDomains()
         for name, (kind, label, disk, agent) in self.kinds.items():
-            spec = AppVmSpec(name, label, memory_mib=512, videoram_mib=256)
+            # So little video memory that all grants it stands for fit into the domain.
+            spec = AppVmSpec(name, label, memory_mib=512, videoram_mib=96)
             xml = definition(spec, kind, IMAGE, disk, agent)
             xml = re.sub("panic=-1[^<]*", "panic=-1 mitigations=off rdinit=/quick-init", xml)
             xml = xml.replace("</os>", f"</os>{CLOCK}")

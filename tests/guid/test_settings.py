@@ -1,0 +1,35 @@
+"""Settings are checked where they enter, with an error that says what to do."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from guid.settings import ABOUT, VmSettings
+from guiproto.errors import MachineCannot
+
+
+def test_every_setting_says_what_it_is_and_accepts_its_default() -> None:
+    VmSettings()
+    assert all(ABOUT.values())
+    assert list(ABOUT) == [field.name for field in dataclasses.fields(VmSettings)]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("border_width", 0, r"border_width is 0 \(choose 1 to 64\)"),
+        ("border_width", True, r"border_width is True \(it must be a number\)"),
+        ("border", "none", r"border is 'none' \(choose all or override-redirect\)"),
+        ("title_prefix", "yes", r"it must be true or false"),
+        ("border_widht", 3, r"no setting 'border_widht' \(did you mean 'border_width'\?\)"),
+        ("xyzzy", 3, r"no setting 'xyzzy' \(there are: border_width, "),
+    ],
+)
+def test_what_cannot_be_is_refused_with_a_remedy(name: str, value: Any, problem: str) -> None:
+    with pytest.raises(MachineCannot, match=problem):
+        VmSettings().but({name: value})
+
+
+def test_changes_leave_the_rest_alone() -> None:
+    assert VmSettings().but({"border_width": 9}) == dataclasses.replace(VmSettings(), border_width=9)
