@@ -358,6 +358,17 @@ class Backend(ABC):
     def mapper(self, domid: int, peer: int) -> PageMapper:
         """Maps pages that `peer` shares with `domid` (this domain). Made when a vchan to it has just connected."""
 
+    has_door = False
+    """Whether `keep_door` does what it says."""
+
+    def files(self) -> Sequence[Path] | None:
+        """Files, and directories with all below, that clients and mappers made here open, besides sockets.
+
+        Whoever serves an AppVM gives up all others, and loads no more code, before it does. None, the default: they may
+        need anything.
+        """
+        return None
+
     def keep_door(self, outer: socket.socket, domid: int, peer: int, port: int) -> None:  # noqa: ARG002 - as above
         """Connect to the server in `peer` as `domid`, for a process that sees nothing of this machine but its door.
 

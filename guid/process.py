@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 from backends import registry
-from backends.base import Backend
+from backends.base import DOOR, Backend
+from guid.confinement import confine
 from guid.control import LineSocket, Message
 from guid.core.session import SessionConfig
 from guid.hosts import registry as hosts
@@ -25,6 +26,7 @@ from guid.labels import label
 from guid.spec import VmSpec
 from guid.worker import Worker
 from guiproto.errors import MachineCannot, PeerMisbehaved
+from guiproto.limits import GUI_PORT
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NAME: Final = 15
@@ -144,6 +146,24 @@ def enter(spec: VmSpec) -> Backend:
     return registry.load(spec.backend, os.environ)
 
 
+def behind_door(spec: VmSpec, backend: Backend) -> Backend:
+    """The same backend for a worker that is about to give up connecting by itself, if the backend has a door for it."""
+    if not backend.has_door or DOOR in os.environ:
+        return backend
+    outer, inner = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    gc.freeze()
+    if os.fork() == 0:
+        status = 1
+        try:
+            leave_parent(outer.fileno(), f"door:{spec.name}", end_with_parent=True)
+            backend.keep_door(outer, spec.gui_domid, spec.domid, GUI_PORT)
+            status = 0
+        finally:
+            os._exit(status)
+    outer.close()
+    return registry.load(spec.backend, {**os.environ, DOOR: str(inner.detach())})
+
+
 def host_config(spec: VmSpec) -> HostConfig:
     """What a display host has to know of the VM's settings. Raises MachineCannot."""
     settings = spec.settings
@@ -174,9 +194,10 @@ def session_config(spec: VmSpec) -> SessionConfig:
 def serve(spec: VmSpec, line: LineSocket) -> dict[str, str]:
     """Be the worker of `spec` until its line is closed or it cannot go on; what became of it."""
     try:
-        backend = enter(spec)
+        backend = behind_door(spec, enter(spec))
         host = hosts.load(spec.view.host, host_config(spec), spec.view.display)
         worker = Worker(spec, backend, host, session_config(spec), line)
+        confine(backend.files(), connects=not backend.has_door)
         line.send({"event": "ready"})
         try:
             worker.run()

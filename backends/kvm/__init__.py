@@ -70,6 +70,9 @@ class KvmBackend(Backend):
         ram = self._environ.get(RAM)
         return KvmMapper(self._region(), Path(ram) if ram else None)
 
+    def files(self) -> Sequence[Path]:
+        return [Path(path) for path in map(self._environ.get, (REGION, RAM)) if path]
+
     def domains(self, state_dir: Path) -> DomainDriver:  # noqa: ARG002 - libvirt keeps everything
         from backends.kvm.domains import KvmDomains
 

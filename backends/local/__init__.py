@@ -25,6 +25,7 @@ class LocalBackend(Backend):
     """Everything meets in `socket_dir`, but for clients that have a `door` to their one server."""
 
     name = "local"
+    has_door = True
 
     def __init__(self, socket_dir: Path, door: Door | None = None) -> None:
         self.socket_dir = socket_dir.absolute()
@@ -53,6 +54,9 @@ class LocalBackend(Backend):
 
     def mapper(self, domid: int, peer: int) -> PageMapper:
         return LocalMapper(self.socket_dir, _checked(domid), _checked(peer), self._door)
+
+    def files(self) -> Sequence[Path] | None:
+        return []
 
     def keep_door(self, outer: socket.socket, domid: int, peer: int, port: int) -> None:
         vchan, pages = vchan_path(self.socket_dir, peer, domid, port), pages_path(self.socket_dir, peer, domid)

@@ -9,6 +9,7 @@ from typing import Any
 from backends import registry
 from guid.cli import options
 from guid.cli.table import print_table
+from guid.confinement import in_force
 from guiproto.errors import MachineCannot
 
 _DESCRIPTION = """\
@@ -26,7 +27,10 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 def main(args: argparse.Namespace) -> int:
     """Look, and say what was found."""
-    rows = [_backend(name) for name in registry.names()] + [_x11(args.display or os.environ.get("DISPLAY"))]
+    rows = [_backend(name) for name in registry.names()] + [
+        _x11(args.display or os.environ.get("DISPLAY")),
+        _row("confinement", [], in_force()),
+    ]
     if args.json:
         print(json.dumps(rows, indent=2))
     else:
@@ -39,7 +43,7 @@ def main(args: argparse.Namespace) -> int:
             ],
             empty="",
         )
-    return 0 if any(row["usable"] for row in rows) else 1
+    return 0 if any(row["usable"] for row in rows[:-1]) else 1
 
 
 def _row(what: str, missing: Sequence[str], notes: Sequence[str]) -> dict[str, Any]:
