@@ -23,13 +23,14 @@ BACKEND ?= local
 # What the benchmark compares us with.
 BENCH_PACKAGES := xpra python3-pil python3-gi-cairo tigervnc-standalone-server tigervnc-viewer xserver-xephyr
 
-.PHONY: help demo test test-xen bench check setup setup-test setup-kvm setup-xen clean
+.PHONY: help demo test test-xen fuzz bench check setup setup-test setup-kvm setup-xen clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    two AppVMs with applications, on \$$DISPLAY or on a display of their own; writes $(SCREENSHOT)"
 	@echo "make test    all tests; make test-xen: those on an emulated Xen alone"
 	@echo "make bench   all benchmarks, with what one could use instead; writes bench/RESULTS.md (QUICK=1: shorter)"
+	@echo "make fuzz    feed what comes from AppVMs with what an attacker might say; SECONDS=N for each target"
 	@echo "make check   lint, types, import contracts"
 	@echo "make setup   only install what is needed; make setup-kvm, setup-xen: also for AppVMs that are machines"
 	@echo "make clean   remove what these targets made"
@@ -44,6 +45,10 @@ test: setup-test
 
 test-xen: setup-test setup-kvm
 	@XEN_TESTS=1 $(BIN)/python -m pytest tests/xen -s $(ARGS)
+
+fuzz: setup-test
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,fuzz]'
+	@$(BIN)/python -m tests.fuzz $(or $(SECONDS),60) $(ARGS)
 
 bench: setup
 	@sh scripts/install-packages $(BENCH_PACKAGES) || echo "==> peers that are missing will have no figures"
