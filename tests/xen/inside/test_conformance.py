@@ -16,7 +16,7 @@ from backends.conformance import (
     waiting,
 )
 from backends.xen import factory, vchan
-from tests.xen.inside.conftest import Guests
+from tests.xen.inside.conftest import SECOND, Guests
 
 PORTS = itertools.count(7000)
 
@@ -30,9 +30,9 @@ def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vchans, "_ECHO_BYTES", 128 * 1024)
 
 
-def test_vchan(guests: Guests) -> None:
-    """The server is in the domain; and where rings are as small as possible, here."""
-    name = "one"
+@pytest.mark.parametrize("name", ["one"] if SECOND == Guests.kinds["one"][0] else ["one", "two"])
+def test_vchan(guests: Guests, name: str) -> None:
+    """The server is in the domain; and where rings are as small as possible, here. With a domain of each kind."""
     here, domid = factory({}), guests.domid(name)
 
     def make() -> VchanEnds:
