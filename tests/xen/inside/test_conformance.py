@@ -30,7 +30,7 @@ def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vchans, "_ECHO_BYTES", 128 * 1024)
 
 
-@pytest.mark.parametrize("name", ["one"] if SECOND == Guests.kinds["one"][0] else ["one", "two"])
+@pytest.mark.parametrize("name", ["one"] if Guests.kinds["one"][0] == SECOND else ["one", "two"])
 def test_vchan(guests: Guests, name: str) -> None:
     """The server is in the domain; and where rings are as small as possible, here. With a domain of each kind."""
     here, domid = factory({}), guests.domid(name)
