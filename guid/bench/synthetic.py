@@ -77,6 +77,15 @@ class SyntheticAgent:
                 self._poll.poll(_TIMEOUT * 1000)
                 self.read()
 
+    def send_unread(self, data: bytes) -> None:
+        """Send bytes and read nothing, until they are out or the daemon has had enough."""
+        rest = memoryview(data)
+        end = time.monotonic() + _TIMEOUT
+        while rest and self._vchan.update() is VchanState.CONNECTED and time.monotonic() < end:
+            rest = rest[self._vchan.write(rest) :]
+            if rest:
+                self._poll.poll(100)
+
     def read(self) -> None:
         """Take what has arrived."""
         if self._vchan.update() is VchanState.DISCONNECTED:

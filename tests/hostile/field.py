@@ -1,0 +1,118 @@
+"""Where attacks take place: a desktop, a bystander's VM with a window, and a fresh real worker for each attack."""
+
+import contextlib
+import os
+import re
+import select
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.local import LocalBackend
+from guid.bench.synthetic import SyntheticAgent
+from guid.control import Message
+from guid.process import Child, fork_worker
+from guid.spec import ViewSpec, VmSpec
+from guiproto.messages import ShmImage
+from tests.e2e.rig import Screen, wait_for
+from tests.hostile.attacks import HEIGHT, WIDTH, WINDOW
+from tests.xserver import XServer
+
+MEMORY_KIB: Final = 120 * 1024
+"""Of a worker, resident, whatever an agent does. One that does nothing has about half of it."""
+
+
+class Shown:
+    """A VM with one window, and the worker that shows it."""
+
+    def __init__(self, directory: Path, display: str, vm: tuple[str, int, str], place: tuple[int, int]) -> None:
+        """`vm`: its name, domain id and label."""
+        name, domid, label = vm
+        environ = {"VCHAN_SOCKET_DIR": str(directory)}
+        spec = VmSpec(name, domid, label, view=ViewSpec(display=display), environ=environ)
+        self.place = place
+        self.agent = SyntheticAgent(LocalBackend(directory), domid, 0)
+        self.worker: Child = fork_worker(spec)
+        self.said: list[Message] = []
+        self.agent.connect()
+        self.pages = self.agent.window(WINDOW, *place, WIDTH, HEIGHT)
+
+    def paint(self) -> NDArray[np.uint32]:
+        """Show new pixels; they."""
+        noise = np.frombuffer(os.urandom(4 * WIDTH * HEIGHT), np.uint32)
+        pixels = np.bitwise_and(noise, np.uint32(0xFFFFFF)).reshape(HEIGHT, WIDTH)
+        self.agent.pixels(self.pages, WIDTH, HEIGHT)[:] = pixels
+        self.agent.tell(ShmImage(WINDOW, 0, 0, WIDTH, HEIGHT))
+        return pixels
+
+    def hear(self) -> list[Message]:
+        """What the worker has said so far."""
+        self.said += self.worker.hear()
+        return self.said
+
+    def reason(self) -> str:
+        """Why it ended; "" while it lives."""
+        return next((str(said["reason"]) for said in self.hear() if said.get("event") == "ended"), "")
+
+    def memory_kib(self) -> int:
+        """What the worker has resident, 0 once it has ended."""
+        with contextlib.suppress(OSError):
+            found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{self.worker.pid}/status").read_text())
+            return int(found[1]) if found else 0
+        return 0
+
+    def close(self) -> None:
+        """End both."""
+        with contextlib.suppress(OSError):
+            self.agent.close()
+        poll = select.epoll()
+        poll.register(self.worker.pidfd)
+        self.worker.end(poll)
+        poll.close()
+
+
+class Field:
+    """The desktop and the bystander; `hostile` brings in the other one."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        server = self._stack.enter_context(XServer(2048, 1280))
+        self.screen = Screen(server.display)
+        self._stack.callback(self.screen.close)
+        self.bystander = Shown(self._directory, server.display, ("work", 8, "blue"), (1700, 1000))
+        self._stack.callback(self.bystander.close)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    @contextlib.contextmanager
+    def hostile(self) -> Iterator[Shown]:
+        """A VM that shows one window and then does what it likes."""
+        shown = Shown(self._directory, self.screen.name, ("bad", 7, "red"), (50, 50))
+        try:
+            yield shown
+        finally:
+            shown.close()
+
+    def bystander_is_served(self) -> None:
+        """At once, and with nothing lost: AssertionError otherwise."""
+        began = time.monotonic()
+        pixels = self.bystander.paint()
+        self.bystander.agent.settle()
+        assert time.monotonic() - began < 5, "the bystander had to wait"
+        assert not self.bystander.reason()
+        self._pixels = pixels
+
+    def bystander_is_shown(self) -> None:
+        """Its last pixels are on the desktop, now that nobody else's are."""
+        x, y = self.bystander.place
+        wait_for("its pixels", lambda: bool((self.screen.pixels(x, y, WIDTH, HEIGHT) == self._pixels).all()))
