@@ -50,6 +50,23 @@ def panels(parts: Mapping[str, Mapping[str, Repeated]], title: str, path: Path) 
     _save(figure, path)
 
 
+def over_time(parts: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], title: str, path: Path) -> None:
+    """Values over seconds, one line per name, one picture below the other for each of `parts`, by label.
+
+    Raises MachineCannot as `ecdf` does.
+    """
+    figure, axes = _figure(title, height=3.0 * len(parts), rows=[1.0] * len(parts))
+    for ax, (unit, lines) in zip(axes, parts.items(), strict=True):
+        for name, points in lines.items():
+            ax.plot([x for x, _ in points], [y for _, y in points], label=name)
+        ax.set_ylabel(unit)
+        ax.set_ylim(bottom=0)
+        ax.grid(visible=True, alpha=0.3)
+        ax.legend(loc="upper left", fontsize="small")
+    axes[-1].set_xlabel("seconds")
+    _save(figure, path)
+
+
 def _draw_intervals(axes: Any, figures: Mapping[str, Repeated], unit: str, *, log: bool) -> None:
     for row, (name, figure_) in enumerate(figures.items()):
         axes.plot([figure_.low, figure_.high], [row, row], color="tab:blue", linewidth=2)
