@@ -123,8 +123,11 @@ class Databases:
     def _end(self, name: str) -> bool:
         """Whether there was one."""
         running = self._running.pop(name, None)
-        if running is not None and running.child is not None:
-            self._reap(running)
+        if running is not None:
+            if running.child is not None:
+                self._reap(running)
+            for writable in (True, False):  # one that was killed has left them
+                socket_path(qubesdb_dir(runtime_dir()), name, writable=writable).unlink(missing_ok=True)
         return running is not None
 
     def _reap(self, running: _Running) -> None:

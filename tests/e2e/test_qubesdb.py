@@ -159,6 +159,19 @@ def test_killed_daemons_come_back_with_the_values_and_the_gui_goes_on(desk: Desk
     assert work.is_shown()
 
 
+def test_one_that_is_killed_just_before_its_vm_ends_leaves_nothing(desk: Desk, work: Vm) -> None:
+    pid = work.row()["qubesdb_pid"]
+    assert isinstance(pid, int)
+    for _ in range(3):  # so that the next start is to come later
+        os.kill(pid, signal.SIGKILL)
+        wait_for("its end", lambda: not Path(f"/proc/{pid}").exists())  # noqa: B023 - called at once
+        pid = wait_for("another daemon", lambda: work.row()["qubesdb_pid"])
+        assert isinstance(pid, int)
+    os.kill(pid, signal.SIGKILL)
+    desk.guid("stop", "work")
+    assert [path for path in desk.runtime.rglob("*") if path.is_socket() and "qubesdb" in path.name] == []
+
+
 def test_values_survive_the_supervisor_and_end_with_the_vm(desk: Desk, work: Vm) -> None:
     desk.guid("db", "write", "work", "/mine", "1")
     pid = work.row()["supervisor_pid"]
