@@ -10,6 +10,7 @@ from typing import Final
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: its threads do not survive a fork
 
+from guid.configuration import Configuration
 from guid.control import Client, Listener
 from guid.drivers import driver_maker
 from guid.process import warm_up
@@ -70,11 +71,12 @@ def main() -> int:
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(message)s", level=logging.INFO)
     os.chdir("/")  # no directory is kept from being unmounted
     runtime = runtime_dir()
+    configuration = Configuration.read()
     listener = Listener(runtime / SOCKET_NAME)
     state = runtime / "vms"
     state.mkdir(mode=0o700, exist_ok=True)
     warm_up()
-    supervisor = Supervisor(listener, driver_maker(state), state, linger=_LINGER_SECONDS)
+    supervisor = Supervisor(listener, driver_maker(state), state, configuration, linger=_LINGER_SECONDS)
     supervisor.adopt()
     ready = int(sys.argv[1])
     os.write(ready, b"+")

@@ -172,12 +172,18 @@ def session_config(spec: VmSpec) -> SessionConfig:
     )
 
 
+def configs(spec: VmSpec) -> tuple[HostConfig, SessionConfig]:
+    """Both."""
+    return host_config(spec), session_config(spec)
+
+
 def serve(spec: VmSpec, line: LineSocket) -> dict[str, str]:
     """Be the worker of `spec` until its line is closed or it cannot go on; what became of it."""
     try:
         backend = enter(spec)
-        host = hosts.load(spec.view.host, host_config(spec), spec.view.display)
-        worker = Worker(spec, backend, host, session_config(spec), line)
+        host_cfg, session_cfg = configs(spec)
+        host = hosts.load(spec.view.host, host_cfg, spec.view.display)
+        worker = Worker(spec, backend, host, session_cfg, line, configs)
         line.send({"event": "ready"})
         try:
             worker.run()

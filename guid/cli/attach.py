@@ -5,6 +5,7 @@ import os
 
 from guid.cli import lasting, options
 from guid.cli.names import refuse_taken_name
+from guid.configuration import Configuration
 from guid.control import Listener
 from guid.domains import Shown
 from guid.drivers import driver_maker
@@ -66,7 +67,8 @@ def main(args: argparse.Namespace) -> int:
     )
     runtime = runtime_dir()
     refuse_taken_name(runtime, args.name)
-    supervisor = Supervisor(Listener(runtime / f"attach-{args.name}.sock"), None, runtime)
+    configuration = Configuration.read()
+    supervisor = Supervisor(Listener(runtime / f"attach-{args.name}.sock"), None, runtime, configuration)
     failed = False
 
     def watch(_name: str, state: str) -> None:
@@ -87,7 +89,9 @@ def _show_machine(args: argparse.Namespace) -> int:
     runtime = runtime_dir()
     refuse_taken_name(runtime, name)
     spec = options.vm_of(args, name=name, domid=0, gui_domid=args.gui_domid, backend=backend)
-    supervisor = Supervisor(Listener(runtime / f"attach-{name}.sock"), driver_maker(runtime / "vms"), runtime)
+    configuration = Configuration.read()
+    listener = Listener(runtime / f"attach-{name}.sock")
+    supervisor = Supervisor(listener, driver_maker(runtime / "vms"), runtime, configuration)
     try:
         supervisor.show(backend, Shown(spec, only=name))
     except BaseException:

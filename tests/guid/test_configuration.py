@@ -1,0 +1,150 @@
+"""Which of several wishes about a VM counts, and that a file with a mistake counts for nothing."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guid.clipboard_rules import ClipboardRule
+from guid.configuration import Configuration
+from guid.settings import ABOUT, VmSettings
+from guid.spec import ViewSpec, VmSpec
+from guiproto.errors import MachineCannot
+
+SOME = """\
+[global]
+border_width = 4
+allow_fullscreen = true
+
+[label.red]
+border_width = 5
+border = "override-redirect"
+
+[label."0x123456"]
+title_prefix = false
+
+[vm.work]
+border_width = 6
+
+[[clipboard]]
+from = "label:black"
+to = "*"
+action = "deny"
+
+[[clipboard]]
+from = "work"
+to = "mail"
+action = "ask"
+
+[gui-domain.wall]
+id = 32
+host = "headless"
+"""
+
+
+def _read(directory: Path, text: str) -> Configuration:
+    path = directory / "guid.toml"
+    path.write_text(text)
+    return Configuration.read(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "colour", "chosen", "expected"),
+    [
+        ("mail", "green", {}, {"border_width": 4, "allow_fullscreen": True}),
+        ("mail", "red", {}, {"border_width": 5, "allow_fullscreen": True, "border": "override-redirect"}),
+        ("mail", "#CC0000", {}, {"border_width": 5, "allow_fullscreen": True, "border": "override-redirect"}),
+        ("mail", "#123456", {}, {"border_width": 4, "allow_fullscreen": True, "title_prefix": False}),
+        ("work", "red", {}, {"border_width": 6, "allow_fullscreen": True, "border": "override-redirect"}),
+        (
+            "work", "red", {"border_width": 7, "border": "all", "allow_fullscreen": False},
+            {"border_width": 7},
+        ),
+    ],
+)  # fmt: skip
+def test_a_vm_counts_more_than_its_label_and_that_more_than_global(
+    tmp_path: Path, name: str, colour: str, chosen: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    configuration = _read(tmp_path, SOME)
+    assert configuration.settings(name, colour, chosen) == VmSettings(**expected)
+    stale = VmSpec(name, 7, colour, view=ViewSpec(chosen=chosen), settings=VmSettings(border_width=60))
+    assert configuration.resolve(stale) == dataclasses.replace(stale, settings=VmSettings(**expected))
+
+
+def test_where_a_value_comes_from(tmp_path: Path) -> None:
+    origins = _read(tmp_path, SOME).origins("work", "red", {"title_prefix": True})
+    assert list(origins) == list(ABOUT)
+    assert origins["border_width"] == (6, "vm work")
+    assert origins["border"] == ("override-redirect", "label red")
+    assert origins["allow_fullscreen"] == (True, "global")
+    assert origins["title_prefix"] == (True, "chosen")
+    assert origins["override_redirect"] == ("allow", "default")
+    with pytest.raises(MachineCannot, match="unknown label"):
+        _read(tmp_path, SOME).origins("work", "pink", {})
+
+
+VALUES = {
+    "border_width": st.integers(1, 64), "border": st.sampled_from(["all", "override-redirect"]),
+    "title_prefix": st.booleans(), "override_redirect": st.sampled_from(["allow", "disabled"]),
+}  # fmt: skip
+LAYER = st.fixed_dictionaries({}, optional=VALUES)
+
+
+@given(LAYER, LAYER, LAYER, LAYER)
+def test_layers_lie_above_each_other(
+    everywhere: dict[str, Any], by_label: dict[str, Any], by_vm: dict[str, Any], chosen: dict[str, Any]
+) -> None:
+    configuration = Configuration(Path("x"), everywhere, {0xCC0000: ("red", by_label)}, {"work": by_vm})
+    assert configuration.settings("work", "red", chosen) == VmSettings(**{**everywhere, **by_label, **by_vm, **chosen})
+    assert configuration.settings("other", "blue", {}) == VmSettings(**everywhere)
+
+
+def test_rules_for_the_clipboard_and_gui_domains(tmp_path: Path) -> None:
+    configuration = _read(tmp_path, SOME)
+    assert configuration.clipboard == (
+        ClipboardRule("label:black", "*", "deny"),
+        ClipboardRule("work", "mail", "ask"),
+    )
+    assert configuration.gui_domain("wall", None).id == 32
+    with pytest.raises(MachineCannot, match=r"no GUI domain 'wal' \(did you mean 'wall'\?; see `guid domains`\)"):
+        configuration.gui_domain("wal", None)
+
+
+def test_without_a_file_everything_is_as_it_is_by_default(tmp_path: Path) -> None:
+    configuration = Configuration.read(tmp_path / "none.toml")
+    assert configuration.settings("work", "red", {}) == VmSettings()
+    assert configuration.clipboard == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[globl]\n", r"guid.toml:1: unknown table 'globl' \(did you mean 'global'\?\)"),
+        ("[global]\nborder_widht = 3\n", r":2: there is no setting 'border_widht' in global \(did you mean 'border_w"),
+        ("[label.red]\nborder_width = 65\n", r":2: border_width is 65 in label.red \(choose 1 to 64\)"),
+        ('[vm.work]\nborder_width = "3"\n', r":2: border_width is '3' in vm.work \(it must be a number\)"),
+        ("[label.pink]\n", r":1: unknown label 'pink' \(use one of red,"),
+        ('[label.red]\n[label."0xcc0000"]\n', r":2: 0xcc0000 and red are the same label \(remove one"),
+        ('[vm.""]\n', r":1: '' is no name for a VM \(use 1 to 31"),
+        ("[vm]\nwork = 3\n", r":2: vm.work is not a table \(write \[vm.work\]\)"),
+        ("global = 3\n", r":1: 'global' is not a table"),
+        ("[clipboard]\n", r":1: 'clipboard' is not an array of tables \(write \[\[clipboard\]\]\)"),
+        ('[[clipboard]]\nfrom = "a"\naction = "deny"\n', r":1: this rule has no to \(write all three\)"),
+        ('[[clipboard]]\nform = "a"\nto = "b"\naction = "deny"\n', r":1: .* no from .*\n.*:2: .*did you mean 'from'"),
+        ('[[clipboard]]\nfrom = 3\nto = "b"\naction = "deny"\n', r":2: from is 3 \(it must be text in quotes\)"),
+        (
+            '[[clipboard]]\nfrom="a"\nto="b"\naction="ask"\n[[clipboard]]\nfrom="a"\nto="b"\naction="dny"\n',
+            r":5: action is 'dny' \(choose allow, deny or ask\)",
+        ),
+        (
+            "[global]\nborder_width = 0\n\n[vm.work]\ntitle_prefix = 3\n[gui-domain.a]\nidd = 1\n",
+            r"(?s):2: border_width.*:5: title_prefix.*:7: unknown key 'idd'",
+        ),
+    ],
+)
+def test_mistakes(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(MachineCannot, match=said):
+        _read(tmp_path, text)
