@@ -1,4 +1,7 @@
-"""The shared supervisor as a background process, started by the first `guid run` and gone soon after the last VM."""
+"""The shared supervisor as a background process, started by the first `guid run` and gone soon after the last VM.
+
+Or as a service of systemd: then that listens for the first `guid run`, and starts it.
+"""
 
 import contextlib
 import fcntl
@@ -10,6 +13,7 @@ from typing import Final
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: its threads do not survive a fork
 
+from guid import systemd
 from guid.configuration import Configuration
 from guid.control import Client, Listener
 from guid.drivers import driver_maker
@@ -67,22 +71,35 @@ def _spawn(runtime: Path) -> None:
 
 
 def main() -> int:
-    """Serve until idle. Writes "+" to the descriptor given as the first argument when it listens."""
-    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(message)s", level=logging.INFO)
+    """Serve until idle. Writes "+" to the descriptor given as the first argument, if any, when it listens."""
+    has_times = "JOURNAL_STREAM" in os.environ  # the journal adds its own
+    form = "%(message)s" if has_times else "%(asctime)s %(message)s"
+    logging.basicConfig(stream=sys.stderr, format=form, level=logging.INFO)
     os.chdir("/")  # no directory is kept from being unmounted
+    try:
+        _serve()
+    except MachineCannot as error:
+        for line in str(error).splitlines():
+            logging.getLogger("guid").error("%s", line)
+        return 1
+    return 0
+
+
+def _serve() -> None:
     runtime = runtime_dir()
     configuration = Configuration.read()
-    listener = Listener(runtime / SOCKET_NAME)
+    listener = Listener(runtime / SOCKET_NAME, systemd.listening_socket())
     state = runtime / "vms"
     state.mkdir(mode=0o700, exist_ok=True)
     warm_up()
     supervisor = Supervisor(listener, driver_maker(state), state, configuration, linger=_LINGER_SECONDS)
     supervisor.adopt()
-    ready = int(sys.argv[1])
-    os.write(ready, b"+")
-    os.close(ready)
+    if sys.argv[1:]:
+        ready = int(sys.argv[1])
+        os.write(ready, b"+")
+        os.close(ready)
+    systemd.notify("READY=1")
     supervisor.run()
-    return 0
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 # Before numpy is imported: its linear algebra library would start threads, which a process that forks must not have.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from guid.cli import attach, bench, config, db, demo, doctor, domains, ps, run, stop, swap, vm, windows
+from guid.cli import attach, bench, config, db, demo, doctor, domains, ps, run, service, stop, swap, vm, windows
 from guiproto.errors import MachineCannot
 
 _DESCRIPTION = """\
@@ -41,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
         prog="guid", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (run, vm, attach, ps, windows, domains, swap, config, db, stop, demo, doctor, bench):
+    for command in (run, vm, attach, ps, windows, domains, swap, config, db, stop, service, demo, doctor, bench):
         command.add_to(commands)
     return top
 
