@@ -14,8 +14,9 @@ from guid.units import SERVICE, SOCKET, units
 from guiproto.errors import MachineCannot
 
 _DESCRIPTION = """\
-Without it the first `guid run` starts the supervisor, which ends soon after the last VM. As a service it is
-started by systemd, for the first command that needs it, and again if it fails; its log is that of the unit odyssey-gui."""
+Without it the first `guid run` starts the supervisor, which ends soon after the last VM. As a service it is started
+by systemd, for the first command that needs it, and again if it fails; then `journalctl --user -u odyssey-gui` has its
+log."""
 
 _OPERATIONS: Final = {
     "install": "write the units into ~/.config/systemd/user and enable them",
