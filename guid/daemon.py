@@ -17,6 +17,7 @@ from guid import systemd
 from guid.configuration import Configuration
 from guid.control import Client, Listener
 from guid.drivers import driver_maker
+from guid.logs import VmLogs, is_general, log_dir
 from guid.process import warm_up
 from guid.runtime import runtime_dir
 from guid.supervisor import Supervisor
@@ -74,7 +75,10 @@ def main() -> int:
     """Serve until idle. Writes "+" to the descriptor given as the first argument, if any, when it listens."""
     has_times = "JOURNAL_STREAM" in os.environ  # the journal adds its own
     form = "%(message)s" if has_times else "%(asctime)s %(message)s"
-    logging.basicConfig(stream=sys.stderr, format=form, level=logging.INFO)
+    general = logging.StreamHandler(sys.stderr)
+    general.setFormatter(logging.Formatter(form))
+    general.addFilter(is_general)
+    logging.basicConfig(handlers=[general, VmLogs(log_dir())], level=logging.INFO)
     os.chdir("/")  # no directory is kept from being unmounted
     try:
         _serve()

@@ -21,6 +21,7 @@ from guid.databases import Databases
 from guid.domains import Domains, Shown
 from guid.drivers import Drivers
 from guid.live_settings import LiveSettings
+from guid.logs import about
 from guid.notifications import Notifications
 from guid.orders import DatabaseOrders
 from guid.process import Child
@@ -342,7 +343,7 @@ class Supervisor:
         vm.state, vm.reason = state, reason
         vm.tell({"event": "ended", "vm": name, "state": state, "reason": reason, "status": status})
         self.on_state(name, state)
-        log.info("%s: %s", name, reason)
+        log.info("%s: %s", name, reason, extra=about(name))
         self._requests.ended(name)
 
     def _stop(self, vm: Vm, seconds: float) -> None:

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from guid.control import Message
 from guid.drivers import Drivers
+from guid.logs import cleaned
 from guid.process import Child, fork_worker
 from guid.spec import VmSpec
 from guid.vm import Vm
@@ -159,7 +160,7 @@ class Workers:
             return
         last, vm.last_words = vm.last_words, {}
         kind = last.get("kind", "died")
-        reason = str(last.get("reason", "its worker was killed" if killed else "its worker failed"))
+        reason = cleaned(str(last.get("reason", "its worker was killed" if killed else "its worker failed")))
         if kind == "machine" and vm.restarts == 0 and vm.state == "starting" and vm.domain is None:
             self._owner.cannot_show(vm, reason)
             return

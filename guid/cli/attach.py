@@ -1,6 +1,7 @@
 """`guid attach`: the daemon half alone, in the foreground, for an agent that already runs or will."""
 
 import argparse
+import logging
 import os
 
 from guid.cli import lasting, options
@@ -9,6 +10,7 @@ from guid.configuration import Configuration
 from guid.control import Listener
 from guid.domains import Shown
 from guid.drivers import driver_maker
+from guid.logs import VmLogs, log_dir
 from guid.runtime import runtime_dir
 from guid.supervisor import Supervisor
 from guiproto.errors import MachineCannot
@@ -57,6 +59,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 def main(args: argparse.Namespace) -> int:
     """Serve until told to stop. Returns 1 if the VM could not be served at all."""
     options.log_to_stderr(args.verbose)
+    logging.getLogger().addHandler(VmLogs(log_dir()))
     if args.machine is not None:
         return _show_machine(args)
     if args.domid is None or args.name is None:

@@ -100,3 +100,20 @@ def test_a_daemon_does_not_start_with_a_file_that_is_wrong(rig: Rig) -> None:
     assert daemon.wait(60) == 1
     assert "guid.toml:1: unknown table 'globl'" in rig.log("guid")
     assert not list((rig.directory / "run").glob("*.sock"))
+
+
+def test_what_happens_to_a_vm_is_in_its_log_while_it_is_followed(rig: Rig) -> None:
+    show_clock(rig)
+    with subprocess.Popen(
+        [sys.executable, "-m", "guid.cli.main", "log", "work", "-f"],
+        env=rig.environ, stdout=subprocess.PIPE, text=True,
+    ) as follower:  # fmt: skip
+        assert follower.stdout is not None
+        while "work: the agent is there, protocol 1.8" not in (line := follower.stdout.readline()):
+            assert line
+        assert rig.agent is not None
+        rig.agent.kill()
+        while "work: the agent is gone" not in (line := follower.stdout.readline()):
+            assert line
+        follower.kill()
+    assert "the agent is gone" in guid(rig, "log", "work")
