@@ -23,8 +23,12 @@ _PER_SECOND: Final = 2.0
 
 
 def log_dir(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where they are. Not made here."""
-    return state_dir(environ) / "log"
+    """Where they are, which survives a restart of the machine unless the user has chosen a place for everything.
+
+    Not made here.
+    """
+    chosen = environ.get("GUID_RUNTIME_DIR")
+    return (Path(chosen) if chosen else state_dir(environ)) / "log"
 
 
 def log_path(directory: Path, vm: str) -> Path:

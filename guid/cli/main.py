@@ -32,7 +32,8 @@ environment:
   DISPLAY            the desktop (or --display)
   VCHAN_SOCKET_DIR   where `attach` on the local backend looks for the agent's socket (default /var/run/vchan)
   GUID_CONFIG        the configuration (default: guid.toml in odyssey-gui in XDG_CONFIG_HOME or ~/.config)
-  GUID_RUNTIME_DIR   where instances keep their control sockets (default: odyssey-gui in XDG_RUNTIME_DIR)
+  GUID_RUNTIME_DIR   where instances keep their control sockets (default: odyssey-gui in XDG_RUNTIME_DIR) and the logs
+                     of VMs (default: odyssey-gui/log in XDG_STATE_HOME or ~/.local/state)
 """
 
 

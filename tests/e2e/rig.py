@@ -111,7 +111,6 @@ class Rig:
             "VCHAN_SOCKET_DIR": str(directory / "vchan"),
             "GUID_RUNTIME_DIR": str(directory / "run"),
             "GUID_CONFIG": str(directory / "guid.toml"),
-            "XDG_STATE_HOME": str(directory / "state"),
             "PAGES_DIR": str(directory / "pages"),
             "PYTHONPATH": str(Path(__file__).parents[2]),
         }

@@ -18,7 +18,7 @@ from guid.vm import Vm
 
 @pytest.fixture
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("GUID_RUNTIME_DIR", str(tmp_path))
     return log_dir()
 
 
@@ -32,6 +32,12 @@ def log(directory: Path) -> Iterator[logging.Logger]:
     yield logger
     logger.setLevel(level)
     logger.removeHandler(handler)
+
+
+def test_where_logs_are() -> None:
+    assert log_dir({"XDG_STATE_HOME": "/s", "HOME": "/h"}) == Path("/s/odyssey-gui/log")
+    assert log_dir({"HOME": "/h"}) == Path("/h/.local/state/odyssey-gui/log")
+    assert log_dir({"HOME": "/h", "GUID_RUNTIME_DIR": "/r"}) == Path("/r/log")
 
 
 def text_of(directory: Path, vm: str) -> str:

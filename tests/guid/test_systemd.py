@@ -36,7 +36,6 @@ def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.mkdir(mode=0o700)
     monkeypatch.setenv("GUID_RUNTIME_DIR", str(path))
     monkeypatch.setenv("GUID_CONFIG", str(tmp_path / "guid.toml"))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     return path
