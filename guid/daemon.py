@@ -46,6 +46,7 @@ def connect(runtime: Path) -> Client:
 
 
 def _spawn(runtime: Path) -> None:
+    Configuration.read()  # what is wrong in it is told here, and not in a log
     log_path = runtime / "supervisor.log"
     if log_path.exists() and log_path.stat().st_size > _LOG_BYTES:
         log_path.replace(log_path.with_suffix(".log.old"))

@@ -209,6 +209,14 @@ def test_the_supervisor_knows_what_counts_however_a_vm_comes_to_be_shown(desk: C
     wait_for("that window as it is configured now", lambda: framed(desk, 11))
 
 
+def test_no_vm_is_started_while_the_file_is_wrong(desk: ConfiguredDesk) -> None:
+    configure(desk, work=0, other=99)
+    said = desk.guid("run", "work", "--", "true", status=1)
+    assert "guid.toml:7: border_width is 0 in vm.work" in said
+    assert "guid.toml:9: border_width is 99 in vm.other" in said
+    assert desk.vms() == []
+
+
 def test_a_vm_within_another_follows_its_own_configuration(desk: ConfiguredDesk) -> None:
     def widths() -> tuple[int, int]:
         """The border of the inner window, which is part of the outer one, and that of the outer one."""

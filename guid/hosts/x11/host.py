@@ -152,6 +152,8 @@ class X11Host(DisplayHost):
         for window, reply in zip(
             changed, connection.ask(*(x.get_geometry(window.frame.outer) for window in changed)), strict=True
         ):
+            if reply[0] != x.REPLY:
+                continue  # somebody has destroyed it
             frame = window.frame
             x.send(connection, frame.reborder(self._border(window.override_redirect), *x.size(reply)))
             x.send(connection, self._properties.size_hints(frame, window.hints))

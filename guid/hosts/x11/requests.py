@@ -28,6 +28,9 @@ WIDTH: Final = 4
 HEIGHT: Final = 8
 STACK_MODE: Final = 64
 
+REPLY: Final = 1
+"""The first byte of an answer; an error has another."""
+
 _CREATE: Final = Struct("=BBHIIhhHHHHII")
 _ALONE: Final = Struct("=BxH")
 _WINDOW_ONLY: Final = Struct("=BxHI")
