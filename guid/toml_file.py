@@ -67,7 +67,8 @@ class TomlFile:
         """Note a mistake at `key`."""
         line = self.line(key)
         where = f"{self.path}:{line}" if line else str(self.path)
-        self._mistakes.append((line, str(MachineCannot(f"{where}: {problem}", remedy or "see docs/configuration.md"))))
+        text = str(MachineCannot(f"{where}: {problem}", remedy or "see docs/configuration.md"))
+        self._mistakes.append((line, "".join(c if c.isprintable() else "?" for c in text)))
 
     def check(self) -> None:
         """Raises MachineCannot with a line of text for each mistake, in the order of the file, if there are any."""

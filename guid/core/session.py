@@ -112,6 +112,7 @@ class Session:
             case CloseEvent():
                 return [SendToAgent(wire.Close(window.id))]
             case StateEvent():
+                window.hides_border = window.hides_border and StateFlags.FULLSCREEN not in event.unset
                 set_, unset = int(event.set & _REPORTED), int(event.unset & _REPORTED)
                 return [SendToAgent(wire.WindowFlags(window.id, set_, unset))] if set_ or unset else []
 
@@ -120,8 +121,11 @@ class Session:
         self._config = config
         self._pixels.reconfigure(config)
         self._looks.reconfigure(config)
-        titles: list[Command] = [SetTitle(window.id, window.title or Title("")) for window in self._windows]
-        return titles + self._places.reconfigure(config)
+        commands: list[Command] = [SetTitle(window.id, window.title or Title("")) for window in self._windows]
+        if not config.allow_fullscreen:
+            hiding = [window.id for window in self._windows if window.hides_border]
+            commands += [SetState(window, StateFlags(0), StateFlags.FULLSCREEN) for window in hiding]
+        return commands + self._places.reconfigure(config)
 
     def take_damage(self) -> list[Paint]:
         """What to paint for all damage since the last call, clipped to the buffers as they are now."""
@@ -232,6 +236,8 @@ class Session:
                 commands = self._places.fill(window)
             elif unset & StateFlags.FULLSCREEN:
                 commands = self._places.unfill(window)
+        elif (set_ | unset) & StateFlags.FULLSCREEN:
+            window.hides_border = StateFlags.FULLSCREEN in set_
         return [*commands, SetState(window.id, set_, unset)] if set_ or unset else commands
 
     def _clipboard_data(self, message: wire.ClipboardData) -> list[Command]:

@@ -1,6 +1,8 @@
 """Which of several wishes about a VM counts, and that a file with a mistake counts for nothing."""
 
 import dataclasses
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +92,9 @@ VALUES = {
     "border_width": st.integers(1, 64), "border": st.sampled_from(["all", "override-redirect"]),
     "title_prefix": st.booleans(), "override_redirect": st.sampled_from(["allow", "disabled"]),
 }  # fmt: skip
+KEYS = st.sampled_from(["red", "work", "border_width", "from", "to", "action", "id", "vm", "host", ""]) | st.text(
+    max_size=2
+)
 LAYER = st.fixed_dictionaries({}, optional=VALUES)
 
 
@@ -148,3 +153,30 @@ def test_without_a_file_everything_is_as_it_is_by_default(tmp_path: Path) -> Non
 def test_mistakes(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(MachineCannot, match=said):
         _read(tmp_path, text)
+
+
+ANYTHING = st.recursive(
+    st.booleans() | st.integers(-1, 10**6) | st.text(max_size=3) | st.sampled_from(["*", "deny", "label:red", "all"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(KEYS, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {_toml(item)}" for key, item in value.items()) + "}"
+    return f"[{', '.join(map(_toml, value))}]" if isinstance(value, list) else json.dumps(value)
+
+
+@given(st.dictionaries(st.sampled_from(["global", "label", "vm", "clipboard", "gui-domain", "x"]), ANYTHING))
+def test_whatever_is_in_the_file_it_is_read_or_every_mistake_has_its_line(
+    tmp_path_factory: pytest.TempPathFactory, tables: dict[str, Any]
+) -> None:
+    text = "".join(f"{name} = {_toml(value)}\n" for name, value in tables.items())
+    try:
+        configuration = _read(tmp_path_factory.getbasetemp(), text)
+    except MachineCannot as error:
+        for line in str(error).splitlines():
+            assert re.search(r"guid\.toml(:[1-6]: | is not TOML)", line), line
+    else:
+        configuration.settings("work", "red", {})

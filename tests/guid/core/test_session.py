@@ -777,3 +777,20 @@ def test_a_wider_border_moves_a_menu_that_it_would_put_off_the_screen() -> None:
     commands = book.session.reconfigure(replace(CONFIG, border_width=10))
     assert ConfigureWindow(WINDOW, Geometry(10, 40, 200, 100)) in commands
     assert tell(Configure(WINDOW, 10, 40, 200, 100, 1)) in commands
+
+
+def test_a_vm_that_may_not_hide_its_border_any_more_shows_it_at_once() -> None:
+    book = Playbook(allow_fullscreen=True).with_window().with_window(OTHER)
+    forbidden = replace(CONFIG, allow_fullscreen=False)
+    leave = SetState(WINDOW, StateFlags(0), StateFlags.FULLSCREEN)
+    book.agent(WindowFlags(WINDOW, 1, 0))
+    book.host(StateEvent(OTHER, StateFlags.FULLSCREEN, StateFlags(0)))  # the user's own wish
+    assert [c for c in book.session.reconfigure(forbidden) if isinstance(c, SetState)] == [leave]
+    book.host(StateEvent(WINDOW, StateFlags(0), StateFlags.FULLSCREEN)).does(tell(WindowFlags(WINDOW, 0, 1)))
+    assert not [c for c in book.session.reconfigure(forbidden) if isinstance(c, SetState)]
+
+
+def test_a_vm_that_has_left_fullscreen_is_not_told_to() -> None:
+    book = Playbook(allow_fullscreen=True).with_window()
+    book.agent(WindowFlags(WINDOW, 1, 0), WindowFlags(WINDOW, 0, 1))
+    assert not [c for c in book.session.reconfigure(CONFIG) if isinstance(c, SetState)]
