@@ -92,9 +92,8 @@ VALUES = {
     "border_width": st.integers(1, 64), "border": st.sampled_from(["all", "override-redirect"]),
     "title_prefix": st.booleans(), "override_redirect": st.sampled_from(["allow", "disabled"]),
 }  # fmt: skip
-KEYS = st.sampled_from(["red", "work", "border_width", "from", "to", "action", "id", "vm", "host", ""]) | st.text(
-    max_size=2
-)
+NAMES = ["red", "work", "border_width", "from", "to", "action", "id", "vm", "host", "", "two\nlines"]
+KEYS = st.sampled_from(NAMES) | st.text(max_size=2)
 LAYER = st.fixed_dictionaries({}, optional=VALUES)
 
 
