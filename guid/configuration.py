@@ -31,7 +31,7 @@ from guid.gui_domains import GuiDomain
 from guid.labels import label
 from guid.settings import ABOUT, VmSettings
 from guid.spec import VmSpec, check_name
-from guid.toml_file import TomlFile, nearest
+from guid.toml_file import TomlFile, nearest, stamp
 from guiproto.errors import MachineCannot
 
 _GLOBAL: Final = "global"
@@ -63,6 +63,8 @@ class Configuration:
     vms: Mapping[str, Values] = field(default_factory=dict)
     clipboard: tuple[ClipboardRule, ...] = ()
     configured_gui_domains: Mapping[str, GuiDomain] = field(default_factory=dict)
+    stamp: tuple[int, int, int] | None = None
+    """Of the file when it was read."""
 
     @classmethod
     def read(cls, path: Path | None = None) -> Self:
@@ -84,7 +86,11 @@ class Configuration:
         rules = _rules(file)
         found = gui_domains.configured(file)
         file.check()
-        return cls(file.path, everywhere, labels, vms, rules, found)
+        return cls(file.path, everywhere, labels, vms, rules, found, file.stamp)
+
+    def is_current(self) -> bool:
+        """Whether the file is as it was when it was read."""
+        return stamp(self.path) == self.stamp
 
     def settings(self, name: str, colour: str, chosen: Values) -> VmSettings:
         """Those of the VM of that name and label, for which `chosen` was chosen when it was started."""

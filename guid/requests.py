@@ -178,12 +178,13 @@ class Requests:
     def _resume(self, client: LineSocket, request: Message) -> None:
         spec = VmSpec.from_json(request["vm"])
         self._control.resume(spec)
-        client.send({"ok": True, **self._vm(spec.name).row()})
+        row = self._vm(spec.name).row()
+        client.send({"ok": True, **row, "stale": not self._control.configuration().is_current()})
 
     def _follow(self, client: LineSocket, request: Message) -> None:
         vm = self._vm(str(request["name"]))
         vm.followers.append(client)
-        client.send({"ok": True, **vm.row()})
+        client.send({"ok": True, **vm.row(), "stale": not self._control.configuration().is_current()})
 
     def _swap(self, client: LineSocket, request: Message) -> None:
         """Answered when the last of the VMs has moved, or not."""

@@ -25,6 +25,7 @@ class TomlFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.stamp = stamp(path)
         try:
             self._text = path.read_text()
         except FileNotFoundError:
@@ -96,6 +97,15 @@ class TomlFile:
             return False
 
         return bisect.bisect_left(range(1, len(lines) + 1), True, key=begins) + 1
+
+
+def stamp(path: Path) -> tuple[int, int, int] | None:
+    """Something that is another when the file has been written again; None if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _has(tables: Any, key: Key) -> bool:

@@ -4,6 +4,7 @@ import argparse
 import logging
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any, Final
 
 from guid.assigned import Assigned
@@ -104,6 +105,12 @@ def vm_with(view: ViewSpec, **fields: Any) -> VmSpec:
         python_path=tuple(entry or os.getcwd() for entry in sys.path),
         **fields,
     )
+
+
+def tell_stale(answer: Mapping[str, Any]) -> None:
+    """Tell the user if a VM has been started by a supervisor that does not know the newest configuration."""
+    if answer.get("stale"):
+        print("guid: guid.toml has changed since it was read; `guid config reload` makes it count", file=sys.stderr)
 
 
 def log_to_stderr(verbose: bool) -> None:

@@ -192,6 +192,8 @@ def test_the_supervisor_knows_what_counts_however_a_vm_comes_to_be_shown(desk: C
     wait_for("the window of a VM that was run", lambda: framed(desk, 5))
 
     configure(desk, work=7)
+    desk.start("run", "third", "--detach", "--", "sleep", "600").wait(60)
+    assert "guid.toml has changed since it was read; `guid config reload`" in desk.log()
     before = desk.vms()[0]["supervisor_pid"]
     os.kill(before, signal.SIGKILL)
     wait_for("the end of the supervisor", lambda: not Path(f"/proc/{before}").exists())

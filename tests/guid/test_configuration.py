@@ -106,6 +106,16 @@ def test_layers_lie_above_each_other(
     assert configuration.settings("other", "blue", {}) == VmSettings(**everywhere)
 
 
+def test_a_file_that_was_written_again_is_another(tmp_path: Path) -> None:
+    missing = Configuration.read(tmp_path / "guid.toml")
+    assert missing.is_current()
+    configuration = _read(tmp_path, SOME)
+    assert configuration.is_current()
+    assert not missing.is_current()
+    (tmp_path / "guid.toml").write_text(SOME + "\n")
+    assert not configuration.is_current()
+
+
 def test_rules_for_the_clipboard_and_gui_domains(tmp_path: Path) -> None:
     configuration = _read(tmp_path, SOME)
     assert configuration.clipboard == (
