@@ -11,8 +11,8 @@ ARGS ?=
 
 # What AppVMs and the demo need; fonts so that a terminal is readable.
 PACKAGES := bubblewrap xvfb xterm x11-apps fonts-dejavu-core procps python3-venv
-# What the tests need on top: a real window manager, input, and a network for AppVMs.
-TEST_PACKAGES := openbox slirp4netns xdotool x11-utils x11-xserver-utils
+# What the tests need on top: a real window manager, input, a session bus, and a network for AppVMs.
+TEST_PACKAGES := dbus-bin dbus-daemon openbox slirp4netns xdotool x11-utils x11-xserver-utils
 # What AppVMs that are virtual machines need, and what Python's libvirt module is built with.
 KVM_PACKAGES := qemu-system-x86 qemu-utils libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients mmdebstrap \
   e2fsprogs uidmap gcc libc6-dev libvirt-dev pkg-config python3-dev

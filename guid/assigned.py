@@ -4,7 +4,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from guid.gui_domains import GuiDomain, gui_domain
+from guid.configuration import Configuration
+from guid.gui_domains import GuiDomain
 from guiproto.errors import MachineCannot
 
 
@@ -28,13 +29,13 @@ class Assigned:
         except OSError:
             return None
 
-    def domain(self, vm: str) -> GuiDomain | None:
+    def domain(self, vm: str, configuration: Configuration) -> GuiDomain | None:
         """Its GUI domain. Raises MachineCannot if that is not configured any more."""
         name = self.name(vm)
         if name is None:
             return None
         try:
-            return gui_domain(name)
+            return configuration.gui_domain(name, os.environ.get("DISPLAY"))
         except MachineCannot as error:
             raise MachineCannot(
                 f"{vm} was given to GUI domain {name!r}: {error.what}", f"`guid swap {vm} --to dom0` gives it to dom0"

@@ -100,18 +100,15 @@ class LineSocket:
 class Listener:
     """A control socket that exists as long as its process: 0600, one instance a path, stale ones replaced."""
 
-    def __init__(self, path: Path) -> None:
-        """Raises MachineCannot if another process serves this path."""
+    def __init__(self, path: Path, ready_made: socket.socket | None = None) -> None:
+        """`ready_made`: one that listens at `path` already and that somebody else, who made it, removes.
+
+        Raises MachineCannot if another process serves this path.
+        """
         self.path = path
+        self._is_ours = ready_made is None
         self._lock = _lock(path)
-        path.unlink(missing_ok=True)
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        previous = os.umask(0o177)
-        try:
-            bind(self._socket, path)
-        finally:
-            os.umask(previous)
-        self._socket.listen(64)
+        self._socket = _listening(path) if ready_made is None else ready_made
         self._socket.setblocking(False)
 
     def fileno(self) -> int:
@@ -133,9 +130,22 @@ class Listener:
     def close(self) -> None:
         """Stop listening and leave nothing behind."""
         self._socket.close()
-        self.path.unlink(missing_ok=True)
+        if self._is_ours:
+            self.path.unlink(missing_ok=True)
         self.path.with_suffix(".lock").unlink(missing_ok=True)
         os.close(self._lock)
+
+
+def _listening(path: Path) -> socket.socket:
+    path.unlink(missing_ok=True)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    previous = os.umask(0o177)
+    try:
+        bind(sock, path)
+    finally:
+        os.umask(previous)
+    sock.listen(64)
+    return sock
 
 
 def _lock(path: Path) -> int:

@@ -1,4 +1,7 @@
-"""The shared supervisor as a background process, started by the first `guid run` and gone soon after the last VM."""
+"""The shared supervisor as a background process, started by the first `guid run` and gone soon after the last VM.
+
+Or as a service of systemd: then that listens for the first `guid run`, and starts it.
+"""
 
 import contextlib
 import fcntl
@@ -10,8 +13,11 @@ from typing import Final
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: its threads do not survive a fork
 
+from guid import systemd
+from guid.configuration import Configuration
 from guid.control import Client, Listener
 from guid.drivers import driver_maker
+from guid.logs import VmLogs, is_general, log_dir
 from guid.process import warm_up
 from guid.runtime import runtime_dir
 from guid.supervisor import Supervisor
@@ -40,6 +46,7 @@ def connect(runtime: Path) -> Client:
 
 
 def _spawn(runtime: Path) -> None:
+    Configuration.read()  # what is wrong in it is told here, and not in a log
     log_path = runtime / "supervisor.log"
     if log_path.exists() and log_path.stat().st_size > _LOG_BYTES:
         log_path.replace(log_path.with_suffix(".log.old"))
@@ -66,21 +73,38 @@ def _spawn(runtime: Path) -> None:
 
 
 def main() -> int:
-    """Serve until idle. Writes "+" to the descriptor given as the first argument when it listens."""
-    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(message)s", level=logging.INFO)
+    """Serve until idle. Writes "+" to the descriptor given as the first argument, if any, when it listens."""
+    has_times = "JOURNAL_STREAM" in os.environ  # the journal adds its own
+    form = "%(message)s" if has_times else "%(asctime)s %(message)s"
+    general = logging.StreamHandler(sys.stderr)
+    general.setFormatter(logging.Formatter(form))
+    general.addFilter(is_general)
+    logging.basicConfig(handlers=[general, VmLogs(log_dir())], level=logging.INFO)
     os.chdir("/")  # no directory is kept from being unmounted
+    try:
+        _serve()
+    except MachineCannot as error:
+        for line in str(error).splitlines():
+            logging.getLogger("guid").error("%s", line)
+        return 1
+    return 0
+
+
+def _serve() -> None:
     runtime = runtime_dir()
-    listener = Listener(runtime / SOCKET_NAME)
+    configuration = Configuration.read()
+    listener = Listener(runtime / SOCKET_NAME, systemd.listening_socket())
     state = runtime / "vms"
     state.mkdir(mode=0o700, exist_ok=True)
     warm_up()
-    supervisor = Supervisor(listener, driver_maker(state), state, linger=_LINGER_SECONDS)
+    supervisor = Supervisor(listener, driver_maker(state), state, configuration, linger=_LINGER_SECONDS)
     supervisor.adopt()
-    ready = int(sys.argv[1])
-    os.write(ready, b"+")
-    os.close(ready)
+    if sys.argv[1:]:
+        ready = int(sys.argv[1])
+        os.write(ready, b"+")
+        os.close(ready)
+    systemd.notify("READY=1")
     supervisor.run()
-    return 0
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 from backends.base import Domain, DomainSpec, DomainState
 from guid.assigned import Assigned
+from guid.configuration import Configuration
 from guid.drivers import Drivers
 from guid.saved import SavedVms
 from guid.spec import VmSpec
@@ -49,6 +50,9 @@ class Workers(Protocol):
 
     def forget(self, vm: Vm, state: str, reason: str, status: int | None) -> None:
         """Its domain is no more."""
+
+    def configuration(self) -> Configuration:
+        """What is configured now."""
 
     def after(self, seconds: float, action: Callable[[], None]) -> None:
         """Call `action` then."""
@@ -194,7 +198,7 @@ class Domains:
         if spec.gui_domain:
             return spec
         try:
-            domain = Assigned().domain(spec.name)
+            domain = Assigned().domain(spec.name, self._workers.configuration())
             return spec if domain is None else domain.shows(spec, {})
         except MachineCannot as error:
             log.warning("%s: %s; dom0 shows it", spec.name, error)

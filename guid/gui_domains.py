@@ -12,21 +12,18 @@ There always is dom0: domain 0, on the display of whoever asks, unless the file 
 """
 
 import dataclasses
-import difflib
-import os
 import re
-import tomllib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from guid.hosts.registry import NAMES as HOSTS
 from guid.spec import VmSpec
+from guid.toml_file import TomlFile, nearest
 from guiproto.errors import MachineCannot
 
 DEFAULT: Final = "dom0"
+TABLE: Final = "gui-domain"
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,30}")
-_TABLE: Final = "gui-domain"
 _KEYS: Final = {"id": int, "host": str, "display": str, "vm": str}
 
 
@@ -53,80 +50,47 @@ class GuiDomain:
         return dataclasses.replace(spec, gui_domid=domid, gui_domain=self.name, gui_vm=self.vm, view=view)
 
 
-def config_path(environ: Mapping[str, str] = os.environ) -> Path:
-    """$GUID_CONFIG, or guid.toml in $XDG_CONFIG_HOME/odyssey-gui (default: ~/.config/odyssey-gui)."""
-    if chosen := environ.get("GUID_CONFIG"):
-        return Path(chosen)
-    base = environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME", "/")) / ".config"
-    return Path(base) / "odyssey-gui" / "guid.toml"
-
-
-def gui_domains(path: Path, display: str | None) -> dict[str, GuiDomain]:
-    """Every GUI domain by name. `display`: that of whoever asks. Raises MachineCannot with file, line and remedy."""
-    try:
-        text = path.read_text()
-    except FileNotFoundError:
-        text = ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise MachineCannot(f"cannot read {path}: {error}", "mend it, or set GUID_CONFIG to another file") from None
-    try:
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise MachineCannot(f"{path} is not TOML: {error}", "mend it") from None
+def configured(file: TomlFile) -> dict[str, GuiDomain]:
+    """Those in the file, by name. Mistakes are noted in it."""
     found: dict[str, GuiDomain] = {}
-    table = tables.pop(_TABLE, {})
-    for key in tables:
-        raise _wrong(path, text, key, f"unknown table {key!r}", _nearest(key, [_TABLE]))
-    if not isinstance(table, dict):
-        raise _wrong(path, text, _TABLE, f"{_TABLE!r} is not a table", f"write [{_TABLE}.NAME]")
-    for name, values in table.items():
-        domain = found[name] = _domain(path, text, name, values)
+    for name, values in file.sections(TABLE).items():
+        domain = _domain(file, name, values)
+        if domain is None:
+            continue
         for other in found.values():
-            if other is not domain and dataclasses.replace(other, name=name) == domain:
-                raise _wrong(path, text, name, f"{name} and {other.name} are the same", "remove one of them")
-    found.setdefault(DEFAULT, GuiDomain(DEFAULT, 0, "x11", display))
+            if dataclasses.replace(other, name=name) == domain:
+                file.wrong((TABLE, name), f"{name} and {other.name} are the same", "remove one of them")
+        found[name] = domain
     return found
 
 
-def gui_domain(name: str, environ: Mapping[str, str] = os.environ) -> GuiDomain:
-    """The GUI domain of that name. Raises MachineCannot."""
-    domains = gui_domains(config_path(environ), environ.get("DISPLAY"))
-    if name not in domains:
-        hint = _nearest(name, list(domains)) or f"there are: {', '.join(domains)}"
-        raise MachineCannot(f"there is no GUI domain {name!r}", f"{hint}; see `guid domains`")
-    return domains[name]
+def _domain(file: TomlFile, name: str, values: Mapping[str, Any]) -> GuiDomain | None:
+    """None if there is a mistake in it."""
+    section = f"{TABLE}.{name}"
+    good = True
 
+    def wrong(key: str | None, problem: str, remedy: str) -> None:
+        nonlocal good
+        good = False
+        file.wrong((TABLE, name) if key is None else (TABLE, name, key), problem, remedy)
 
-def _domain(path: Path, text: str, name: str, values: Any) -> GuiDomain:
-    section = f"{_TABLE}.{name}"
     if not _NAME.fullmatch(name):
-        raise _wrong(path, text, name, f"{name!r} is no name for a GUI domain", "use letters, digits, _ . -")
-    if not isinstance(values, dict):
-        raise _wrong(path, text, name, f"{section} is not a table", f"write [{section}]")
+        wrong(None, f"{name!r} is no name for a GUI domain", "use letters, digits, _ . -")
     for key, value in values.items():
         if key not in _KEYS:
-            raise _wrong(path, text, key, f"unknown key {key!r} in {section}", _nearest(key, list(_KEYS)))
-        if type(value) is not _KEYS[key]:
+            wrong(key, f"unknown key {key!r} in {section}", nearest(key, _KEYS))
+        elif type(value) is not _KEYS[key]:
             kind = "a number" if _KEYS[key] is int else "text in quotes"
-            raise _wrong(path, text, key, f"{key} in {section} is {value!r}", f"it must be {kind}")
+            wrong(key, f"{key} in {section} is {value!r}", f"it must be {kind}")
+    if not good:
+        return None
     if vm := values.get("vm", ""):
         for key in ("id", "host", "display"):
             if key in values:
-                raise _wrong(path, text, key, f"{section} has a vm and its own {key}", "the AppVM decides: remove it")
+                wrong(key, f"{section} has a vm and its own {key}", "the AppVM decides: remove it")
         return GuiDomain(name, None, vm=vm)
     if not 0 <= values.get("id", -1) <= 0xFFFF:
-        raise _wrong(path, text, name, f"{section} has no id from 0 to 65535", "write id = N")
+        wrong(None, f"{section} has no id from 0 to 65535", "write id = N")
     if values.get("host", "x11") not in HOSTS:
-        raise _wrong(path, text, "host", f"host in {section} is {values['host']!r}", f"choose {' or '.join(HOSTS)}")
-    return GuiDomain(name, values["id"], values.get("host", "x11"), values.get("display"))
-
-
-def _wrong(path: Path, text: str, word: str, problem: str, remedy: str) -> MachineCannot:
-    lines = [number for number, line in enumerate(text.splitlines(), 1) if word in line.partition("#")[0]]
-    where = f"{path}:{lines[0]}" if lines else str(path)
-    return MachineCannot(f"{where}: {problem}", remedy or "see `guid domains --help`")
-
-
-def _nearest(word: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(word, known, 1)
-    return f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(known)}"
+        wrong("host", f"host in {section} is {values['host']!r}", f"choose {' or '.join(HOSTS)}")
+    return GuiDomain(name, values.get("id", 0), values.get("host", "x11"), values.get("display")) if good else None

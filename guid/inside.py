@@ -9,6 +9,7 @@ import os
 import select
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: its threads 
 
 from guid.control import LineSocket, Message
 from guid.process import log_to, serve
+from guid.settings import VmSettings
 from guid.spec import VmSpec
 from guiproto.errors import MachineCannot
 
@@ -30,6 +32,15 @@ def display_here() -> str:
     return f":{numbers[0]}"
 
 
+def described(messages: Sequence[Message]) -> VmSpec:
+    """The VM of the first message, with its settings as they have become since that was sent. Raises MachineCannot."""
+    spec = VmSpec.from_json(messages[0]["vm"])
+    for message in messages[1:]:
+        if message.get("op") == "settings":
+            spec = dataclasses.replace(spec, settings=VmSettings(**message["settings"]))
+    return spec
+
+
 def main() -> int:
     """Serve on the line whose descriptor is the first argument."""
     line = LineSocket(socket.socket(fileno=int(sys.argv[1])))
@@ -42,7 +53,7 @@ def main() -> int:
 
     log_to(line)
     try:
-        spec = VmSpec.from_json(messages[0]["vm"])
+        spec = described(messages)
         view = dataclasses.replace(spec.view, host="x11", display=display_here())
         ended = serve(dataclasses.replace(spec, view=view, environ={}, python_path=()), line)
     except MachineCannot as error:

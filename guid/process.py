@@ -89,6 +89,7 @@ _WORDS: Final[Mapping[str, Mapping[str, Callable[[Any], bool]]]] = {
     "released": {},
     "ended": {},
     "log": {"level": lambda value: type(value) is int},
+    "notify": {"text": lambda value: type(value) is str},
     "windows": {"id": lambda value: type(value) is int, "windows": _is_list_of(dict)},
     "shown": {"windows": _is_list_of(int)},
     "complete": {"windows": _is_list_of(int)},
@@ -191,12 +192,18 @@ def session_config(spec: VmSpec) -> SessionConfig:
     )
 
 
+def configs(spec: VmSpec) -> tuple[HostConfig, SessionConfig]:
+    """Both."""
+    return host_config(spec), session_config(spec)
+
+
 def serve(spec: VmSpec, line: LineSocket) -> dict[str, str]:
     """Be the worker of `spec` until its line is closed or it cannot go on; what became of it."""
     try:
         backend = behind_door(spec, enter(spec))
-        host = hosts.load(spec.view.host, host_config(spec), spec.view.display)
-        worker = Worker(spec, backend, host, session_config(spec), line)
+        host_cfg, session_cfg = configs(spec)
+        host = hosts.load(spec.view.host, host_cfg, spec.view.display)
+        worker = Worker(spec, backend, host, session_cfg, line, configs)
         confine(backend.files(), connects=not backend.has_door)
         line.send({"event": "ready"})
         try:

@@ -5,9 +5,10 @@ import select
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from backends.base import DomainSpec
+from guid.configuration import Configuration
 from guid.control import LineSocket, Listener, Message
 from guid.gui_domains import GuiDomain
 from guid.spec import VmSpec
@@ -44,6 +45,15 @@ class Control(Protocol):
     def swap(self, name: str, spec: VmSpec, done: Done) -> None:
         """Begin to move a VM's windows."""
 
+    def reload(self) -> list[dict[str, Any]]:
+        """Read the configuration again."""
+
+    def settings(self, name: str) -> list[dict[str, Any]]:
+        """A VM's settings."""
+
+    def configuration(self) -> Configuration:
+        """What is configured."""
+
     def end(self, vm: Vm, reason: str) -> None:
         """Begin to end a VM."""
 
@@ -69,6 +79,8 @@ class Requests:
             "resume": self._resume,
             "follow": self._follow,
             "swap": self._swap,
+            "reload": self._reload,
+            "settings": self._settings,
         }
         poll.register(listener.fileno(), select.EPOLLIN)
 
@@ -166,12 +178,13 @@ class Requests:
     def _resume(self, client: LineSocket, request: Message) -> None:
         spec = VmSpec.from_json(request["vm"])
         self._control.resume(spec)
-        client.send({"ok": True, **self._vm(spec.name).row()})
+        row = self._vm(spec.name).row()
+        client.send({"ok": True, **row, "stale": not self._control.configuration().is_current()})
 
     def _follow(self, client: LineSocket, request: Message) -> None:
         vm = self._vm(str(request["name"]))
         vm.followers.append(client)
-        client.send({"ok": True, **vm.row()})
+        client.send({"ok": True, **vm.row(), "stale": not self._control.configuration().is_current()})
 
     def _swap(self, client: LineSocket, request: Message) -> None:
         """Answered when the last of the VMs has moved, or not."""
@@ -194,6 +207,14 @@ class Requests:
                 self._control.swap(name, target.shows(vm.spec, running), partial(note, name))
             except MachineCannot as error:
                 note(name, False, str(error))
+
+    def _reload(self, client: LineSocket, request: Message) -> None:  # noqa: ARG002 - one signature for all
+        rows = self._control.reload()
+        client.send({"ok": True, "path": str(self._control.configuration().path), "vms": rows})
+
+    def _settings(self, client: LineSocket, request: Message) -> None:
+        rows = self._control.settings(str(request["name"]))
+        client.send({"ok": True, "path": str(self._control.configuration().path), "settings": rows})
 
     def _vm(self, name: str) -> Vm:
         vm = self._control.vms.get(name)

@@ -23,24 +23,27 @@ def _one_of(*choices: str) -> Check:
     return lambda value: "" if value in choices else f"choose {', '.join(choices[:-1])} or {choices[-1]}"
 
 
-def _setting(default: Any, about: str, check: Check = lambda _: "") -> Any:
-    return dataclasses.field(default=default, metadata={"about": about, "check": check})
+def _setting(default: Any, about: str, check: Check = lambda _: "", *, live: bool = False) -> Any:
+    """`live`: a change counts at once for a VM that is shown, see `Worker`; if not, when its worker starts again."""
+    return dataclasses.field(default=default, metadata={"about": about, "check": check, "live": live})
 
 
 @dataclass(frozen=True, slots=True)
 class VmSettings:
     """One VM's. The defaults are those of a VM about which nothing is said anywhere."""
 
-    border_width: int = _setting(3, "width of the coloured border, in pixels", _between(1, 64))
+    border_width: int = _setting(3, "width of the coloured border, in pixels", _between(1, 64), live=True)
     border: str = _setting(
-        "all", "which windows get our border; the window manager frames the others", _one_of("all", "override-redirect")
-    )
-    title_prefix: bool = _setting(True, "[NAME] in front of titles")
-    allow_utf8_titles: bool = _setting(False, "titles in other scripts than ASCII")
-    allow_fullscreen: bool = _setting(False, "windows may hide their border by going fullscreen")
+        "all", "which windows get our border; the window manager frames the others",
+        _one_of("all", "override-redirect"), live=True,
+    )  # fmt: skip
+    title_prefix: bool = _setting(True, "[NAME] in front of titles", live=True)
+    allow_utf8_titles: bool = _setting(False, "titles in other scripts than ASCII", live=True)
+    allow_fullscreen: bool = _setting(False, "windows may hide their border by going fullscreen", live=True)
     override_redirect: str = _setting(
-        "allow", "windows that no window manager minds, as menus", _one_of("allow", "disabled")
+        "allow", "windows that no window manager minds, as menus", _one_of("allow", "disabled"), live=True
     )
+    notifications: bool = _setting(True, "what guid refuses the VM is told on the desktop, not only logged", live=True)
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -64,3 +67,6 @@ _KINDS: Final = {bool: "true or false", int: "a number", str: "text in quotes"}
 
 ABOUT: Final[Mapping[str, str]] = {field.name: field.metadata["about"] for field in dataclasses.fields(VmSettings)}
 """Every setting and what it is."""
+
+LIVE: Final = frozenset(field.name for field in dataclasses.fields(VmSettings) if field.metadata["live"])
+"""Those of which a change counts at once."""

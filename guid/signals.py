@@ -19,10 +19,11 @@ class SignalPipe:
         """To poll for reading."""
         return self._read.fileno()
 
-    def drain(self) -> None:
-        """Take note of what arrived."""
+    def drain(self) -> set[int]:
+        """Take note of what arrived: the numbers of the signals."""
         with contextlib.suppress(BlockingIOError):
-            self._read.recv(64)
+            return set(self._read.recv(64))
+        return set()
 
     def close(self) -> None:
         """Stop listening."""

@@ -9,6 +9,12 @@ from guid.settings import VmSettings
 from guiproto.errors import MachineCannot
 
 
+def check_name(name: str) -> None:
+    """Raises MachineCannot if it is no name for a VM."""
+    if not name or len(name) > 31 or not name.isascii() or not name.isprintable():
+        raise MachineCannot(f"{name!r} is no name for a VM", "use 1 to 31 printable ASCII characters")
+
+
 @dataclass(frozen=True, slots=True)
 class ViewSpec:
     """Where a VM's windows are shown, and what of its settings whoever started it has chosen for this time.
@@ -44,7 +50,7 @@ class VmSpec:
     backend: str = "local"
     view: ViewSpec = field(default_factory=ViewSpec)
     settings: VmSettings = field(default_factory=VmSettings)
-    """What counts now: what is configured for it, and what was chosen."""
+    """What its worker goes by: what is configured for it, and what was chosen. Only the supervisor fills it in."""
     environ: Mapping[str, str] = field(default_factory=dict)
     python_path: tuple[str, ...] = ()
     qubesdb: bool = True
@@ -58,8 +64,7 @@ class VmSpec:
                 raise MachineCannot(f"{what} {number} is not a u16", "choose 0 to 65535")
         if self.domid == self.gui_domid and self.domid:
             raise MachineCannot(f"domain {self.domid} cannot show itself", "choose another GUI domain")
-        if not self.name or len(self.name) > 31 or not self.name.isascii() or not self.name.isprintable():
-            raise MachineCannot(f"{self.name!r} is no name for a VM", "use 1 to 31 printable ASCII characters")
+        check_name(self.name)
 
     def shown_by(self) -> str:
         """The name of its GUI domain."""

@@ -6,6 +6,7 @@ that were told to outlive it run on; the next supervisor finds them by what thei
 
 import contextlib
 import logging
+import os
 import select
 import signal
 import time
@@ -14,10 +15,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from backends.base import DomainDriver, DomainSpec, DomainState
+from guid.configuration import Configuration
 from guid.control import Listener, Message
 from guid.databases import Databases
 from guid.domains import Domains, Shown
 from guid.drivers import Drivers
+from guid.live_settings import LiveSettings
+from guid.logs import about
+from guid.notifications import Notifications
 from guid.orders import DatabaseOrders
 from guid.process import Child
 from guid.requests import Requests
@@ -51,12 +56,15 @@ class Supervisor:
         listener: Listener,
         make_driver: Callable[[str], DomainDriver] | None,
         state_dir: Path,
+        configuration: Configuration,
         *,
         orders: Orders | None = None,
         linger: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._saved = SavedVms(state_dir)
+        self._settings = LiveSettings(configuration)
+        self._notifications = Notifications(clock, self.after)
         self._linger = linger
         self._clock = clock
         self._vms: dict[str, Vm] = {}
@@ -72,6 +80,7 @@ class Supervisor:
         self._idle_since: float | None = clock()
         self._timers: list[tuple[float, Callable[[], None]]] = []
         self.on_state: Callable[[str, str], None] = lambda _name, _state: None
+        self._has_terminal = os.isatty(2)
         self._signals = SignalPipe((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
         self._poll.register(self._signals.fileno(), select.EPOLLIN)
 
@@ -113,7 +122,23 @@ class Supervisor:
         vm = self._vms.get(name)
         if vm is None or vm.state in ("stopping", "failed"):
             raise MachineCannot(f"no VM {name!r} here", "see `guid ps`")
-        self._swaps.begin(vm, spec, done)
+        self._swaps.begin(vm, self.resolve(spec), done)
+
+    def reload(self) -> list[dict[str, Any]]:
+        """Read the configuration again and apply it, see `LiveSettings.reload`. Raises MachineCannot."""
+        rows = self._settings.reload(self._vms.values())
+        log.info("read %s again", self.configuration().path)
+        return rows
+
+    def settings(self, name: str) -> list[dict[str, Any]]:
+        """A VM's settings, see `LiveSettings.rows`. Raises MachineCannot if there is no such VM."""
+        if name not in self._vms:
+            raise MachineCannot(f"no VM {name!r} here", "see `guid ps`")
+        return self._settings.rows(self._vms[name])
+
+    def configuration(self) -> Configuration:
+        """What is configured, as far as it has been read."""
+        return self._settings.configuration
 
     def rows(self) -> list[dict[str, Any]]:
         """What `guid ps` shows."""
@@ -148,12 +173,23 @@ class Supervisor:
         if self._requests.ready(fd) or self._databases.ready(fd):
             return
         if fd == self._signals.fileno():
-            self._signals.drain()
-            self._stopping = True
+            self._signalled(self._signals.drain())
         elif (backend := self._drivers.owner(fd)) is not None:
             self._domains.changed(backend)
         elif not self._swaps.ready(fd):
             self._workers.ready(fd)
+
+    def _signalled(self, numbers: set[int]) -> None:
+        # A terminal that goes away sends the same signal as a user who has changed the configuration.
+        if numbers - {signal.SIGHUP} or (self._has_terminal and not os.isatty(2)):
+            self._stopping = True
+        elif numbers:
+            try:
+                self.reload()
+            except MachineCannot as error:
+                for line in str(error).splitlines():
+                    log.error("%s", line)
+                log.error("the configuration stays as it was")
 
     def _timeout(self) -> float | None:
         moments = [moment for moment, _ in self._timers[:1]]
@@ -219,12 +255,23 @@ class Supervisor:
         """Its worker said something."""
         if message.get("event") == "windows":
             self._queries.answered(vm.spec.name, message)
+        elif message.get("event") == "notify":
+            self.tell_user(vm, message["text"])
         self._swaps.present_said(vm.spec.name, message)
 
     def worker_gone(self, vm: Vm) -> bool:
         """Its worker has ended."""
         self._queries.gone(vm.spec.name)
         return self._swaps.present_gone(vm.spec.name)
+
+    def resolve(self, spec: VmSpec) -> VmSpec:
+        """The VM with the settings that count for it now."""
+        return self._settings.resolve(spec)
+
+    def tell_user(self, vm: Vm, text: str) -> None:
+        """Show it on the desktop, if that is wanted."""
+        if vm.spec.settings.notifications:
+            self._notifications.show(vm.spec.name, text)
 
     def cannot_show(self, vm: Vm, reason: str) -> None:
         """Its first worker could not begin at all."""
@@ -254,6 +301,7 @@ class Supervisor:
         vm.spec = spec
         self._domains.moved(vm)
         self._workers.adopt(vm, child)
+        self._settings.apply(vm)  # in case that they have changed since it was started
 
     # --- endings ---
 
@@ -295,7 +343,7 @@ class Supervisor:
         vm.state, vm.reason = state, reason
         vm.tell({"event": "ended", "vm": name, "state": state, "reason": reason, "status": status})
         self.on_state(name, state)
-        log.info("%s: %s", name, reason)
+        log.info("%s: %s", name, reason, extra=about(name))
         self._requests.ended(name)
 
     def _stop(self, vm: Vm, seconds: float) -> None:
@@ -319,6 +367,7 @@ class Supervisor:
             if vm.domain is not None:
                 self._stop(vm, _STOP_SECONDS)  # all have been asked, so they end side by side
             self._remove(vm, "stopped", vm.reason, None)
+        self._notifications.close()
         self._databases.close()
         self._requests.close()
         self._drivers.close()

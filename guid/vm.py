@@ -2,11 +2,13 @@
 
 import logging
 import os
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
 from backends.base import Domain
 from guid.control import LineSocket, Message
+from guid.logs import Allowance, about, cleaned
 from guid.process import Child
 from guid.spec import VmSpec
 
@@ -33,6 +35,8 @@ class Vm:
     """Of its Qubes DB daemon."""
     kept: bool = False
     """Goes on without followers."""
+    allowance: Allowance = field(default_factory=Allowance)
+    """For what is said about it: a VM can make its worker say much."""
 
     def row(self) -> dict[str, Any]:
         """What `guid ps` shows of it."""
@@ -59,8 +63,16 @@ class Vm:
             follower.send(message)
 
     def say(self, text: str, level: int = logging.INFO) -> None:
-        """Log a line about it, and show it to its followers."""
+        """Log a line about it, and show it to its followers, unless there have been too many."""
+        left_out = self.allowance.ask(time.monotonic())
+        if left_out is None:
+            return
+        if left_out:
+            self._say(f"{left_out} messages were left out, because there were too many", logging.WARNING)
+        self._say(text, level)
+
+    def _say(self, text: str, level: int) -> None:
         name = self.spec.name
-        line = text if text.startswith(f"{name}: ") else f"{name}: {text}"
-        log.log(level, "%s", line)
+        line = cleaned(text if text.startswith(f"{name}: ") else f"{name}: {text}")
+        log.log(level, "%s", line, extra=about(name))
         self.tell({"event": "log", "vm": name, "text": line})

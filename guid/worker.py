@@ -18,7 +18,8 @@ from guid.control import LineSocket
 from guid.core import commands as do
 from guid.core.session import Session, SessionConfig
 from guid.core.trusted import WindowId
-from guid.hosts.base import DisplayHost
+from guid.hosts.base import DisplayHost, HostConfig
+from guid.settings import VmSettings
 from guid.spec import VmSpec
 from guiproto.connection import AgentHello, DaemonConnection
 from guiproto.errors import PeerMisbehaved
@@ -34,6 +35,8 @@ _READ_BYTES_AFTER_BUSY: Final = 112
 _OUTPUT_LIMIT: Final = 10_000_000
 """Bytes waiting for an agent that does not read; the limit of the existing daemon."""
 
+Configs = Callable[[VmSpec], tuple[HostConfig, SessionConfig]]
+
 log = logging.getLogger("guid")
 
 
@@ -47,13 +50,16 @@ class Worker:
         host: DisplayHost,
         config: SessionConfig,
         supervisor: LineSocket,
+        configs: Configs,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`configs` says what host and session have to know when the VM's settings change."""
         self._spec = spec
         self._backend = backend
         self._host = host
         self._config = config
         self._supervisor = supervisor
+        self._configs = configs
         self._clock = clock
         self._poll = select.epoll()
         self._wakers: dict[int, Callable[[], None]] = {}
@@ -82,6 +88,7 @@ class Worker:
             do.SetCursor: lambda c: host.set_cursor(c.window, c.cursor),
             do.DockWindow: lambda c: host.dock(c.window),
             do.Log: lambda c: log.warning("%s: %s", spec.name, c.text),
+            do.Notify: self._notify,
         }
 
     def run(self) -> None:
@@ -248,6 +255,10 @@ class Worker:
         self._host.detach(command.window)
         self._link.release(command.window)
 
+    def _notify(self, command: do.Notify) -> None:
+        log.warning("%s: %s", self._spec.name, command.text)
+        self._supervisor.send({"event": "notify", "text": command.text})
+
     # --- the supervisor ---
 
     def _answer_supervisor(self) -> None:
@@ -261,6 +272,15 @@ class Worker:
                     self._awaited = frozenset(request["windows"])
                 case "let go":
                     self._let_go()
+                case "settings":
+                    self._reconfigure(VmSettings(**request["settings"]))
+
+    def _reconfigure(self, settings: VmSettings) -> None:
+        self._spec = dataclasses.replace(self._spec, settings=settings)
+        host, self._config = self._configs(self._spec)
+        self._host.reconfigure(host)
+        if self._link is not None and self._link.session is not None:
+            self._carry_out(self._link.session.reconfigure(self._config))
 
     def _let_go(self) -> None:
         """Another GUI domain is about to have the windows: what the user has done with them so far still counts."""

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from guid.control import Message
 from guid.drivers import Drivers
+from guid.logs import cleaned
 from guid.process import Child, fork_worker
 from guid.spec import VmSpec
 from guid.vm import Vm
@@ -31,8 +32,14 @@ class Owner(Protocol):
     def worker_gone(self, vm: Vm) -> bool:
         """Its worker has ended. Returns whether somebody else has taken care of the VM already."""
 
+    def tell_user(self, vm: Vm, text: str) -> None:
+        """The user should see this on the desktop."""
+
     def cannot_show(self, vm: Vm, reason: str) -> None:
         """The first worker of the VM could not begin at all, and starting it again would not help."""
+
+    def resolve(self, spec: VmSpec) -> VmSpec:
+        """The VM with the settings that count for it now."""
 
     def state_changed(self, vm: Vm) -> None:
         """The VM is in another state."""
@@ -54,6 +61,7 @@ class Workers:
         """Have the VM shown. If that is impossible now it is tried again later."""
         vm.started = self._clock()
         vm.restart_at = None
+        vm.spec = self._owner.resolve(vm.spec)
         self.enter(vm, "starting")
         try:
             vm.child = self.start_process(vm.spec)
@@ -152,12 +160,14 @@ class Workers:
             return
         last, vm.last_words = vm.last_words, {}
         kind = last.get("kind", "died")
-        reason = str(last.get("reason", "its worker was killed" if killed else "its worker failed"))
+        reason = cleaned(str(last.get("reason", "its worker was killed" if killed else "its worker failed")))
         if kind == "machine" and vm.restarts == 0 and vm.state == "starting" and vm.domain is None:
             self._owner.cannot_show(vm, reason)
             return
         # Being killed is nobody's fault here; everything else may be the agent's doing, and it may do it again.
         healthy = vm.state == "connected" and (killed or self._clock() - vm.started >= _HEALTHY_AFTER)
+        if kind == "violation":
+            self._owner.tell_user(vm, f"its session ended: {reason}")
         self._again(vm, reason, "session ended: " if kind == "violation" else "", healthy=healthy)
 
     def _again(self, vm: Vm, reason: str, what: str = "", *, healthy: bool = False) -> None:

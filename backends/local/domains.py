@@ -21,6 +21,7 @@ from typing import Final, Self
 from backends.base import Domain, DomainDriver, DomainSpec, DomainState
 from backends.local import enter, processes, sandbox
 from backends.local.launch import furnish, launch, sandbox_environment
+from backends.local.output import finish as finish_output
 from backends.local.processes import Process
 from guiproto.errors import MachineCannot
 
@@ -43,13 +44,15 @@ class _Record:
     mark: str
     session: Process
     keeper: Process
+    output: Process
+    """What keeps what it prints."""
 
     @classmethod
     def read(cls, place: Path) -> Self | None:
         """None if there is none, or nothing that makes sense."""
         try:
             data = json.loads((place / "vm.json").read_text())
-            return cls(**{**data, "session": Process(**data["session"]), "keeper": Process(**data["keeper"])})
+            return cls(**data | {name: Process(**data[name]) for name in ("session", "keeper", "output")})
         except (OSError, ValueError, TypeError, KeyError):
             return None
 
@@ -110,7 +113,7 @@ class LocalDomains(DomainDriver):
                 raise
             record = _Record(
                 spec.name, spec.domid, spec.gui_domid, list(spec.command), spec.sandbox, mark,
-                session=Process.of(launched.session), keeper=Process.of(launched.keeper),
+                session=Process.of(launched.session), keeper=Process.of(launched.keeper), output=launched.output,
             )  # fmt: skip
             record.write(place)
             # The keeper is not reaped yet, so its pid is its own. The session may have ended.
@@ -244,7 +247,10 @@ class LocalDomains(DomainDriver):
 
 
 def _end(record: _Record, session_fd: int | None, keeper_fd: int | None) -> None:
-    """Kill what is left, the session first so that the keeper can tell its status, and close the descriptors."""
+    """Kill what is left, the session first so that the keeper can tell its status, and close the descriptors.
+
+    What was printed is in the log then, and nobody writes in the AppVM's directory any more.
+    """
     for fd, grace in ((session_fd, 0.0), (keeper_fd, _KEEPER_SECONDS)):
         if fd is not None:
             if not processes.wait(fd, grace):
@@ -253,6 +259,7 @@ def _end(record: _Record, session_fd: int | None, keeper_fd: int | None) -> None
             os.close(fd)
     if not record.sandbox:
         processes.kill_marked(record.mark, _FORCE_SECONDS)
+    finish_output(record.output)
 
 
 def _written_status(place: Path) -> int | None:

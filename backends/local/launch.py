@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from backends.base import DomainSpec
-from backends.local import processes, sandbox
+from backends.local import output, processes, sandbox
+from backends.local.processes import Process
 from guiproto.errors import MachineCannot
 
 _PASSED_ON = ("GUIAGENT_LOG", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "LC_TIME", "TZ")
@@ -29,6 +30,12 @@ class Launched:
     session: int
     keeper: int
     leash: int | None
+    output: Process
+    """What keeps what the AppVM prints, see `output`."""
+
+
+class _SandboxError(Exception):
+    """The sandbox did not start; it has printed why."""
 
 
 def furnish(place: Path, spec: DomainSpec) -> None:
@@ -56,19 +63,26 @@ def launch(spec: DomainSpec, place: Path, mark: str) -> Launched:
         else:
             collar, leash = os.pipe()
             stack.callback(os.close, collar)
+        printed, keeping = output.keep(place / "log")
         try:
-            if spec.sandbox:
-                session, keeper = _launch_sandbox(spec, place, collar)
-            else:
-                session = keeper = _launch_plainly(spec, place, mark, collar)
-        except BaseException:
+            try:
+                if spec.sandbox:
+                    session, keeper = _launch_sandbox(spec, place, collar, printed)
+                else:
+                    session = keeper = _launch_plainly(spec, place, mark, collar, printed)
+            finally:
+                os.close(printed)
+        except BaseException as error:
+            output.finish(keeping)
             if leash is not None:
                 os.close(leash)
+            if isinstance(error, _SandboxError):
+                raise MachineCannot(f"the sandbox did not start: {sandbox.last_line(place / 'log')}") from None
             raise
-    return Launched(session, keeper, leash)
+    return Launched(session, keeper, leash, keeping)
 
 
-def _launch_plainly(spec: DomainSpec, place: Path, mark: str, collar: int | None) -> int:
+def _launch_plainly(spec: DomainSpec, place: Path, mark: str, collar: int | None, printed: int) -> int:
     environ = _environment(str(place / "home"), str(place / "vchan"))
     # Without a sandbox the usual place of Qubes DB's sockets is the host's.
     environ |= {
@@ -76,11 +90,10 @@ def _launch_plainly(spec: DomainSpec, place: Path, mark: str, collar: int | None
         "QUBESDB_SOCKET_DIR": str(place / "run" / "qubes"),
         processes.MARK: mark,
     }
-    return _spawn(_session(spec, collar), environ, place / "log", [] if collar is None else [collar])
+    return _spawn(_session(spec, collar), environ, printed, [] if collar is None else [collar])
 
 
-def _launch_sandbox(spec: DomainSpec, place: Path, collar: int | None) -> tuple[int, int]:
-    log = place / "log"
+def _launch_sandbox(spec: DomainSpec, place: Path, collar: int | None, printed: int) -> tuple[int, int]:
     environ = sandbox_environment()
     info, tell_info = os.pipe()
     # As standard input, because bubblewrap keeps that open until the sandbox has ended, and hardly anything else.
@@ -93,7 +106,7 @@ def _launch_sandbox(spec: DomainSpec, place: Path, collar: int | None) -> tuple[
                 keeper = _spawn(
                     ["bwrap", *who, *sandbox.arguments(spec, place, environ), *options, "--", *_session(spec, collar)],
                     {"PATH": os.environ.get("PATH", os.defpath)},
-                    log,
+                    printed,
                     [tell_info, status, *namespace, *([] if collar is None else [collar])],
                     standard_input=alive,
                 )
@@ -106,10 +119,10 @@ def _launch_sandbox(spec: DomainSpec, place: Path, collar: int | None) -> tuple[
             session = int(json.loads(told)["child-pid"])
         except ValueError:
             _give_up(keeper)
-            raise MachineCannot(f"the sandbox did not start: {sandbox.last_line(log)}") from None
+            raise _SandboxError from None
         if spec.network:
             try:
-                sandbox.connect_network(session, ended, log)
+                sandbox.connect_network(session, ended, place / "network.log")
             except BaseException:
                 _give_up(keeper, session)
                 raise
@@ -162,12 +175,12 @@ def _environment(home: str, vchan: str) -> dict[str, str]:
 def _spawn(
     argv: list[str],
     environ: Mapping[str, str],
-    log: Path,
+    printed: int,
     fds: Sequence[int] = (),
     *,
     standard_input: int | None = None,
 ) -> int:
-    """Start a process in a session of its own that writes to `log` and inherits `fds`; return its pid.
+    """Start a process in a session of its own that prints to `printed` and inherits `fds`; return its pid.
 
     It starts with SIGTERM blocked: for the first process of a pid namespace, a signal without a handler is not merely
     deadly, it is lost. So it waits until the session has a handler and unblocks it.
@@ -176,8 +189,8 @@ def _spawn(
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
         if standard_input is None
         else (os.POSIX_SPAWN_DUP2, standard_input, 0),
-        (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
-        (os.POSIX_SPAWN_DUP2, 1, 2),
+        (os.POSIX_SPAWN_DUP2, printed, 1),
+        (os.POSIX_SPAWN_DUP2, printed, 2),
         *((os.POSIX_SPAWN_DUP2, fd, fd) for fd in fds),  # onto itself: clears close-on-exec, in the child alone
     ]
     return os.posix_spawnp(

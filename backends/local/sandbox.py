@@ -52,6 +52,8 @@ _ETC: Final = (
 _ETC_NETWORK: Final = ("ca-certificates", "gai.conf", "protocols", "services", "ssl/certs", "ssl/openssl.cnf")
 _SLIRP_NAMESERVER: Final = "10.0.2.3"
 _NS_GET_USERNS: Final = 0xB701
+_NETWORK_LOG_BLOCKS: Final = 512
+"""Of 512 bytes."""
 _LINE_BYTES: Final = 4096
 _LINE_SHOWN: Final = 200
 
@@ -230,9 +232,10 @@ def connect_network(pid: int, ended: int, log: Path) -> None:
     with open(ready, "rb") as pipe:
         try:
             with log.open("ab") as output:
-                # In the background of a shell that ends at once: init reaps it, whichever of us lives longer.
+                # In the background of a shell that ends at once: init reaps it, whichever of us lives longer. What it
+                # has to say about an AppVM's packets fills no disk.
                 subprocess.run(
-                    ["sh", "-c", '"$@" &', "sh", *command],
+                    ["sh", "-c", f'trap "" XFSZ; ulimit -f {_NETWORK_LOG_BLOCKS}; "$@" &', "sh", *command],
                     pass_fds=(say_ready, ended, network, owner),
                     stdin=subprocess.DEVNULL,
                     stdout=output,

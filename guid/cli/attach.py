@@ -1,13 +1,16 @@
 """`guid attach`: the daemon half alone, in the foreground, for an agent that already runs or will."""
 
 import argparse
+import logging
 import os
 
 from guid.cli import lasting, options
 from guid.cli.names import refuse_taken_name
+from guid.configuration import Configuration
 from guid.control import Listener
 from guid.domains import Shown
 from guid.drivers import driver_maker
+from guid.logs import VmLogs, log_dir
 from guid.runtime import runtime_dir
 from guid.supervisor import Supervisor
 from guiproto.errors import MachineCannot
@@ -56,6 +59,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 def main(args: argparse.Namespace) -> int:
     """Serve until told to stop. Returns 1 if the VM could not be served at all."""
     options.log_to_stderr(args.verbose)
+    logging.getLogger().addHandler(VmLogs(log_dir()))
     if args.machine is not None:
         return _show_machine(args)
     if args.domid is None or args.name is None:
@@ -66,7 +70,8 @@ def main(args: argparse.Namespace) -> int:
     )
     runtime = runtime_dir()
     refuse_taken_name(runtime, args.name)
-    supervisor = Supervisor(Listener(runtime / f"attach-{args.name}.sock"), None, runtime)
+    configuration = Configuration.read()
+    supervisor = Supervisor(Listener(runtime / f"attach-{args.name}.sock"), None, runtime, configuration)
     failed = False
 
     def watch(_name: str, state: str) -> None:
@@ -87,7 +92,9 @@ def _show_machine(args: argparse.Namespace) -> int:
     runtime = runtime_dir()
     refuse_taken_name(runtime, name)
     spec = options.vm_of(args, name=name, domid=0, gui_domid=args.gui_domid, backend=backend)
-    supervisor = Supervisor(Listener(runtime / f"attach-{name}.sock"), driver_maker(runtime / "vms"), runtime)
+    configuration = Configuration.read()
+    listener = Listener(runtime / f"attach-{name}.sock")
+    supervisor = Supervisor(listener, driver_maker(runtime / "vms"), runtime, configuration)
     try:
         supervisor.show(backend, Shown(spec, only=name))
     except BaseException:

@@ -15,6 +15,7 @@ from backends import registry
 from backends.base import DomainSpec
 from guid.cli import demo_machine, options
 from guid.cli.names import free_domid, refuse_taken_name
+from guid.configuration import Configuration
 from guid.control import Listener
 from guid.drivers import driver_maker
 from guid.runtime import runtime_dir
@@ -90,7 +91,9 @@ def _run(args: argparse.Namespace, display: str, *, own_server: bool) -> int:
     state = Path(tempfile.mkdtemp(prefix="demo-", dir=runtime))
     failed: list[str] = []
     try:
-        supervisor = Supervisor(Listener(runtime / f"demo-{os.getpid()}.sock"), driver_maker(state), state)
+        configuration = Configuration.read()
+        listener = Listener(runtime / f"demo-{os.getpid()}.sock")
+        supervisor = Supervisor(listener, driver_maker(state), state, configuration)
         try:
             _tell(f"showing two AppVMs on display {display}" + (" (an Xvfb of our own)" if own_server else ""))
             for offset, (name, color, script) in enumerate(_VMS):

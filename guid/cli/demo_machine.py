@@ -11,6 +11,7 @@ from typing import Any, Final
 from backends import registry
 from backends.base import AppVmSpec
 from guid.cli import options
+from guid.configuration import Configuration
 from guid.control import Listener
 from guid.drivers import driver_maker
 from guid.runtime import runtime_dir
@@ -37,7 +38,9 @@ def run(args: argparse.Namespace, display: str, screen: tuple[int, int], tell: T
     commands: list[subprocess.Popen[bytes]] = []
     try:
         driver.create(AppVmSpec(_NAME, "blue", screen=screen, memory_mib=640, videoram_mib=128, private=True), tell)
-        supervisor = Supervisor(Listener(runtime / f"demo-{os.getpid()}.sock"), driver_maker(runtime / "vms"), runtime)
+        configuration = Configuration.read()
+        listener = Listener(runtime / f"demo-{os.getpid()}.sock")
+        supervisor = Supervisor(listener, driver_maker(runtime / "vms"), runtime, configuration)
         try:
             tell(f"starting {_NAME} (blue); its windows will appear on display {display}")
             supervisor.resume(

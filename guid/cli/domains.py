@@ -8,7 +8,7 @@ import os
 from guid.cli import options
 from guid.cli.names import served
 from guid.cli.table import print_table
-from guid.gui_domains import config_path, gui_domains
+from guid.configuration import Configuration
 from guid.runtime import runtime_dir
 
 _DESCRIPTION = """\
@@ -41,7 +41,7 @@ def main(args: argparse.Namespace) -> int:
     shown: dict[str, list[str]] = {}
     for row in served(runtime_dir()):
         shown.setdefault(row["gui_domain"], []).append(row["name"])
-    found = gui_domains(config_path(), os.environ.get("DISPLAY"))
+    found = Configuration.read().gui_domains(os.environ.get("DISPLAY"))
     if args.json:
         print(json.dumps([dataclasses.asdict(d) | {"shows": shown.get(d.name, [])} for d in found.values()], indent=2))
     else:

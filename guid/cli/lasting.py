@@ -92,7 +92,9 @@ def resume(name: str, view: ViewSpec) -> dict[str, Any]:
     """Have the shared supervisor start and show an AppVM that stays; its row of `guid ps`. Raises MachineCannot."""
     spec = options.vm_with(view, label="gray", name=name, domid=0, backend=need_backend_of(name))
     with daemon.connect(runtime_dir()) as client:
-        return client.request("resume", vm=dataclasses.asdict(spec))
+        started = client.request("resume", vm=dataclasses.asdict(spec))
+    options.tell_stale(started)
+    return started
 
 
 def run(args: argparse.Namespace, backend: str) -> int:

@@ -8,7 +8,24 @@ from collections.abc import Sequence
 # Before numpy is imported: its linear algebra library would start threads, which a process that forks must not have.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from guid.cli import attach, bench, db, demo, doctor, domains, ps, run, soak, stop, swap, vm, windows
+from guid.cli import (
+    attach,
+    bench,
+    config,
+    db,
+    demo,
+    doctor,
+    domains,
+    log,
+    ps,
+    run,
+    service,
+    soak,
+    stop,
+    swap,
+    vm,
+    windows,
+)  # fmt: skip
 from guiproto.errors import MachineCannot
 
 _DESCRIPTION = """\
@@ -21,6 +38,8 @@ examples:
   guid ps                                    which VMs are served, by whom
   guid windows --json                        every window, as data
   guid swap work --to wall                   move its windows to another GUI domain, while it runs
+  guid log work -f                           what guid logs about that VM
+  guid config check                          the configuration; also: show, reload, init
   guid db write work /keyboard-layout de     another keyboard layout in that VM, at once
   guid attach --domid 5 --name old --label red
                                              the daemon half alone, for an agent that already runs
@@ -30,7 +49,8 @@ environment:
   DISPLAY            the desktop (or --display)
   VCHAN_SOCKET_DIR   where `attach` on the local backend looks for the agent's socket (default /var/run/vchan)
   GUID_CONFIG        the configuration (default: guid.toml in odyssey-gui in XDG_CONFIG_HOME or ~/.config)
-  GUID_RUNTIME_DIR   where instances keep their control sockets (default: odyssey-gui in XDG_RUNTIME_DIR)
+  GUID_RUNTIME_DIR   where instances keep their control sockets (default: odyssey-gui in XDG_RUNTIME_DIR) and the logs
+                     of VMs (default: odyssey-gui/log in XDG_STATE_HOME or ~/.local/state)
 """
 
 
@@ -40,7 +60,9 @@ def parser() -> argparse.ArgumentParser:
         prog="guid", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (run, vm, attach, ps, windows, domains, swap, db, stop, demo, doctor, bench, soak):
+    for command in (
+        run, vm, attach, ps, windows, domains, swap, config, db, log, stop, service, demo, doctor, bench, soak,
+    ):  # fmt: skip
         command.add_to(commands)
     return top
 

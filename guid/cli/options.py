@@ -4,13 +4,14 @@ import argparse
 import logging
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any, Final
 
 from guid.assigned import Assigned
 from guid.cli.names import served
-from guid.gui_domains import GuiDomain, gui_domain
+from guid.configuration import Configuration
+from guid.gui_domains import GuiDomain
 from guid.runtime import runtime_dir
-from guid.settings import VmSettings
 from guid.spec import ViewSpec, VmSpec
 from guiproto.errors import MachineCannot
 
@@ -86,11 +87,11 @@ def placed(args: argparse.Namespace, spec: VmSpec) -> VmSpec:
     if args.gui_domain is not None:
         if args.display is not None or args.host is not None:
             raise MachineCannot("a GUI domain has its own display and host", "leave out --display and --host")
-        domain: GuiDomain | None = gui_domain(args.gui_domain)
+        domain: GuiDomain | None = Configuration.read().gui_domain(args.gui_domain, os.environ.get("DISPLAY"))
     elif args.display is not None or args.host is not None:
         domain = None
     else:
-        domain = Assigned().domain(spec.name)
+        domain = Assigned().domain(spec.name, Configuration.read())
     if domain is None:
         return spec
     return domain.shows(spec, {row["name"]: row["domid"] for row in served(runtime_dir())} if domain.vm else {})
@@ -99,12 +100,17 @@ def placed(args: argparse.Namespace, spec: VmSpec) -> VmSpec:
 def vm_with(view: ViewSpec, **fields: Any) -> VmSpec:
     """The same for a view that is known."""
     return VmSpec(
-        settings=VmSettings().but(view.chosen),
         view=view,
         environ={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
         python_path=tuple(entry or os.getcwd() for entry in sys.path),
         **fields,
     )
+
+
+def tell_stale(answer: Mapping[str, Any]) -> None:
+    """Tell the user if a VM has been started by a supervisor that does not know the newest configuration."""
+    if answer.get("stale"):
+        print("guid: guid.toml has changed since it was read; `guid config reload` makes it count", file=sys.stderr)
 
 
 def log_to_stderr(verbose: bool) -> None:

@@ -102,6 +102,7 @@ def main(args: argparse.Namespace) -> int:
     }
     client = daemon.connect(runtime)
     started = client.request("run", vm=dataclasses.asdict(spec), domain=domain, kept=args.detach)
+    options.tell_stale(started)
     if args.json:
         print(json.dumps({key: value for key, value in started.items() if key != "ok"}), flush=True)
     if args.detach:

@@ -4,13 +4,14 @@ import argparse
 import contextlib
 import dataclasses
 import json
+import os
 import sys
 from typing import Any
 
 from guid.assigned import Assigned
 from guid.cli import options
+from guid.configuration import Configuration
 from guid.control import HungUp, instances
-from guid.gui_domains import gui_domain
 from guid.runtime import runtime_dir
 from guiproto.errors import MachineCannot
 
@@ -39,7 +40,7 @@ def main(args: argparse.Namespace) -> int:
     """Move them. Returns 1 if one has not moved."""
     if bool(args.names) == args.all:
         args.usage("give the names of VMs, or --all")
-    target = gui_domain(args.to)
+    target = Configuration.read().gui_domain(args.to, os.environ.get("DISPLAY"))
     wanted = list(dict.fromkeys(args.names))
     rows: list[dict[str, Any]] = []
     for client in instances(runtime_dir()):

@@ -10,7 +10,7 @@ from backends.base import AppVmSpec, Domain
 from guid.cli import lasting, options
 from guid.cli.run import screen_of_desktop, screen_size
 from guid.cli.table import print_table
-from guid.gui_domains import config_path, gui_domains
+from guid.configuration import Configuration
 from guid.labels import label
 from guiproto.errors import MachineCannot
 
@@ -101,7 +101,7 @@ def _create(args: argparse.Namespace) -> int:
 
 def _gui_domids() -> list[int]:
     """Those of the GUI domains that are configured: VMs can move only to those that they were made for."""
-    domains = gui_domains(config_path(), None).values()
+    domains = Configuration.read().gui_domains(None).values()
     return sorted({domain.id for domain in domains if domain.id is not None})
 
 

@@ -16,6 +16,10 @@ class Looks:
         self._windows = windows
         self._notices = notices
 
+    def reconfigure(self, config: SessionConfig) -> None:
+        """The user has changed the settings. Titles that were cleaned stay so until they change."""
+        self._config = config
+
     def title(self, message: WmName) -> list[Command]:
         """WMNAME."""
         window = self._windows.get(message.window)

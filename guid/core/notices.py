@@ -1,6 +1,6 @@
 """A VM can make the daemon say each thing once: no message, however often it comes, floods the log."""
 
-from guid.core.commands import Command, Log
+from guid.core.commands import Command, Log, Notify
 
 
 class Notices:
@@ -11,7 +11,14 @@ class Notices:
 
     def once(self, text: str) -> list[Command]:
         """The command to log `text`, the first time. It must hold no text of the AppVM's choice."""
+        return [Log(text)] if self._is_new(text) else []
+
+    def tell_once(self, text: str) -> list[Command]:
+        """The same, and on the desktop: for what the user would otherwise take for a fault of the VM."""
+        return [Notify(text)] if self._is_new(text) else []
+
+    def _is_new(self, text: str) -> bool:
         if text in self._said:
-            return []
+            return False
         self._said.add(text)
-        return [Log(text)]
+        return True

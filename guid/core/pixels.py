@@ -30,6 +30,10 @@ class Pixels:
         self._notices = notices
         self._damage = Damage(config.paint_limit)
 
+    def reconfigure(self, config: SessionConfig) -> None:
+        """The user has changed the settings."""
+        self._config = config
+
     def window_dump(self, message: WindowDump) -> list[Command]:
         """WINDOW_DUMP."""
         window = self._windows.get(message.window)
@@ -107,7 +111,7 @@ class Pixels:
         if not self._windows.has_pages(window, len(buffer.refs)):
             # The old buffer is given up as well: the agent frees it when it reads the acknowledgement.
             quota = self._config.quotas.pages
-            said = self._notices.once(
+            said = self._notices.tell_once(
                 f"window buffers take more than the quota of {quota} pages: some windows are empty"
             )
             return [*said, *self.detach(window), acknowledge]

@@ -24,12 +24,17 @@ class Places:
         self._waiting: set[WindowId] = set()
         """Windows whose placement waits for the time."""
 
+    def reconfigure(self, config: SessionConfig) -> list[Command]:
+        """The user has changed the settings."""
+        self._config = config
+        return self.screen_changed(self._desk.screen)
+
     def revalidate(self, window: Window, *, wanted: bool) -> list[Command]:
         """Decide whether an unmapped window is override-redirect."""
         window.override_redirect = wanted and self._config.override_redirect
         if window.override_redirect and not self._desk.may_override(window.placement.shown):
             window.override_redirect = False
-            return self._notices.once("a window that would cover the work area is not override-redirect")
+            return self._notices.tell_once("a window that would cover the work area is not override-redirect")
         return []
 
     def keep(self, window: Window) -> list[Command]:

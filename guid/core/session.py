@@ -24,6 +24,7 @@ from guid.core.commands import (
     Paint,
     SendToAgent,
     SetState,
+    SetTitle,
     UnmapWindow,
 )
 from guid.core.config import Quotas, SessionConfig
@@ -47,7 +48,7 @@ from guid.core.notices import Notices
 from guid.core.pixels import Pixels
 from guid.core.placement import Placement
 from guid.core.places import Places
-from guid.core.trusted import StateFlags, WindowId
+from guid.core.trusted import StateFlags, Title, WindowId
 from guid.core.windows import Window, WindowInfo, WindowTable
 from guiproto import messages as wire
 from guiproto.errors import PeerMisbehaved
@@ -111,8 +112,20 @@ class Session:
             case CloseEvent():
                 return [SendToAgent(wire.Close(window.id))]
             case StateEvent():
+                window.hides_border = window.hides_border and StateFlags.FULLSCREEN not in event.unset
                 set_, unset = int(event.set & _REPORTED), int(event.unset & _REPORTED)
                 return [SendToAgent(wire.WindowFlags(window.id, set_, unset))] if set_ or unset else []
+
+    def reconfigure(self, config: SessionConfig) -> list[Command]:
+        """The user has changed the settings: they count from now on, and titles are said again for a host's sake."""
+        self._config = config
+        self._pixels.reconfigure(config)
+        self._looks.reconfigure(config)
+        commands: list[Command] = [SetTitle(window.id, window.title or Title("")) for window in self._windows]
+        if not config.allow_fullscreen:
+            hiding = [window.id for window in self._windows if window.hides_border]
+            commands += [SetState(window, StateFlags(0), StateFlags.FULLSCREEN) for window in hiding]
+        return commands + self._places.reconfigure(config)
 
     def take_damage(self) -> list[Paint]:
         """What to paint for all damage since the last call, clipped to the buffers as they are now."""
@@ -161,7 +174,7 @@ class Session:
         geometry = validate.create(message)
         if not room:
             quota = self._config.quotas.windows
-            return self._notices.once(f"more windows than the quota of {quota}: further ones are not shown")
+            return self._notices.tell_once(f"more windows than the quota of {quota}: further ones are not shown")
         window = Window(WindowId(message.window), Placement(geometry, geometry), override_redirect=False)
         self._windows.add(window)
         said = self._places.revalidate(window, wanted=bool(message.override_redirect))
@@ -223,6 +236,8 @@ class Session:
                 commands = self._places.fill(window)
             elif unset & StateFlags.FULLSCREEN:
                 commands = self._places.unfill(window)
+        elif (set_ | unset) & StateFlags.FULLSCREEN:
+            window.hides_border = StateFlags.FULLSCREEN in set_
         return [*commands, SetState(window.id, set_, unset)] if set_ or unset else commands
 
     def _clipboard_data(self, message: wire.ClipboardData) -> list[Command]:

@@ -33,6 +33,8 @@ class Window:
     """How many were painted so far."""
     restore: Geometry | None = None
     """Where it was before it filled the work area instead of going fullscreen."""
+    hides_border: bool = False
+    """Whether it is fullscreen because its VM wished so."""
 
 
 class WindowInfo(TypedDict):

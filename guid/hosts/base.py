@@ -149,6 +149,13 @@ class DisplayHost(ABC):
         """Send everything and wait until the display has done it. Not for every day: it waits."""
 
     @abstractmethod
+    def reconfigure(self, config: "HostConfig") -> None:
+        """Windows look as `config` says from now on, also those that are there; their content stays where it is.
+
+        A title gets or loses its prefix when it is set the next time. The VM and its label are the same as before.
+        """
+
+    @abstractmethod
     def close(self) -> None:
         """Remove every window and let go of the display."""
 

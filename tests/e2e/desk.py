@@ -39,6 +39,7 @@ class Desk:
             **os.environ,
             "DISPLAY": display,
             "GUID_RUNTIME_DIR": str(self.runtime),
+            "GUID_CONFIG": str(directory / "guid.toml"),
             "PYTHONPATH": str(Path(__file__).parents[2]),
         }
 

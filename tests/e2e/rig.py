@@ -110,6 +110,7 @@ class Rig:
             **os.environ,
             "VCHAN_SOCKET_DIR": str(directory / "vchan"),
             "GUID_RUNTIME_DIR": str(directory / "run"),
+            "GUID_CONFIG": str(directory / "guid.toml"),
             "PAGES_DIR": str(directory / "pages"),
             "PYTHONPATH": str(Path(__file__).parents[2]),
         }

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from backends.base import Domain, DomainDriver, DomainSpec, DomainState, MachineCannot
+from guid.configuration import Configuration
 from guid.domains import Domains, Shown
 from guid.drivers import Drivers
 from guid.saved import SavedVms
@@ -76,6 +77,9 @@ class House:
         self.poll = select.epoll()
         self.saved = SavedVms(directory)
         self.domains = Domains(Drivers(lambda _: self.machines, self.poll), self.saved, self)
+
+    def configuration(self) -> Configuration:
+        return Configuration()
 
     def vm(self, name: str) -> Vm | None:
         return self.vms.get(name)

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from guid.assigned import Assigned
-from guid.gui_domains import GuiDomain, config_path, gui_domains
+from guid.configuration import Configuration, config_path
+from guid.gui_domains import GuiDomain
 from guid.spec import VmSpec
 from guiproto.errors import MachineCannot
 
@@ -13,11 +14,11 @@ from guiproto.errors import MachineCannot
 def _read(tmp_path: Path, text: str) -> dict[str, GuiDomain]:
     path = tmp_path / "guid.toml"
     path.write_text(text)
-    return gui_domains(path, ":0")
+    return Configuration.read(path).gui_domains(":0")
 
 
 def test_without_a_file_there_is_dom0(tmp_path: Path) -> None:
-    assert gui_domains(tmp_path / "none.toml", ":5") == {"dom0": GuiDomain("dom0", 0, "x11", ":5")}
+    assert Configuration.read(tmp_path / "none.toml").gui_domains(":5") == {"dom0": GuiDomain("dom0", 0, "x11", ":5")}
 
 
 def test_all_kinds(tmp_path: Path) -> None:
@@ -64,7 +65,7 @@ def test_mistakes(tmp_path: Path, text: str, said: str) -> None:
 def test_a_file_that_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "guid.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(MachineCannot, match="cannot read"):
-        gui_domains(tmp_path / "guid.toml", None)
+        Configuration.read(tmp_path / "guid.toml")
 
 
 def test_where_the_file_is() -> None:
@@ -90,11 +91,11 @@ def test_what_a_vm_was_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     config.write_text("[gui-domain.wall]\nid = 32\n")
     monkeypatch.setenv("GUID_CONFIG", str(config))
     assigned = Assigned(tmp_path / "state")
-    assert assigned.domain("work") is None
+    assert assigned.domain("work", Configuration.read()) is None
     assigned.set("work", "wall")
-    assert Assigned(tmp_path / "state").domain("work") == GuiDomain("wall", 32)
+    assert Assigned(tmp_path / "state").domain("work", Configuration.read()) == GuiDomain("wall", 32)
     config.write_text("")
     with pytest.raises(MachineCannot, match=r"work was given to GUI domain 'wall'.*guid swap work --to dom0"):
-        assigned.domain("work")
+        assigned.domain("work", Configuration.read())
     with pytest.raises(MachineCannot, match="no name"):
         assigned.set("../x", "wall")

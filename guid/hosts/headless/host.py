@@ -148,6 +148,11 @@ class HeadlessHost(DisplayHost):
     def dock(self, window: WindowId) -> None:
         self._windows[window].docked = True
 
+    def reconfigure(self, config: HostConfig) -> None:
+        self._config = config
+        for window in self._windows.values():
+            window.border = self._border(window.override_redirect)
+
     def close(self) -> None:
         self._windows.clear()
         self._stack.clear()

@@ -115,6 +115,20 @@ class Frame:
             *(x.map_window(bar) if border else x.unmap_window(bar) for bar in bars),
         ]
 
+    def reborder(self, border: int, outer_width: int, outer_height: int) -> list[bytes]:
+        """Another border width for a window whose outer size that is, and stays until `place` follows.
+
+        The bars must lie right for the size that the X server has: whatever size comes next moves them along.
+        """
+        self.border = border = max(0, min(border, _MAX_BORDER))
+        bar = max(1, border)
+        return [
+            x.configure_window(self.inner, {x.X: border, x.Y: border}),
+            x.configure_window(self.right, {x.X: outer_width - border, x.Y: 0, x.WIDTH: bar}),
+            x.configure_window(self.bottom, {x.X: 0, x.Y: outer_height - border, x.HEIGHT: bar}),
+            *(x.map_window(side) if border else x.unmap_window(side) for side in (self.right, self.bottom)),
+        ]
+
     def content_size(self, outer_width: int, outer_height: int) -> tuple[int, int]:
         """What an outer window of that size leaves for the content."""
         return max(1, outer_width - 2 * self.border), max(1, outer_height - 2 * self.border)

@@ -141,6 +141,26 @@ class X11Host(DisplayHost):
     def sync(self) -> None:
         self._connection.sync()
 
+    def reconfigure(self, config: HostConfig) -> None:
+        self._config = self._properties.config = config
+        self._states.allow_fullscreen = config.allow_fullscreen
+        changed = [window for window in self._windows if self._border(window.override_redirect) != window.frame.border]
+        if not changed:
+            return
+        connection = self._connection
+        x.send(connection, [x.grab_server()])  # nobody resizes a window between the question and what follows from it
+        for window, reply in zip(
+            changed, connection.ask(*(x.get_geometry(window.frame.outer) for window in changed)), strict=True
+        ):
+            if reply[0] != x.REPLY:
+                continue  # somebody has destroyed it
+            frame = window.frame
+            x.send(connection, frame.reborder(self._border(window.override_redirect), *x.size(reply)))
+            x.send(connection, self._properties.size_hints(frame, window.hints))
+            self._placement.ask(window, window.geometry)
+        x.send(connection, [x.ungrab_server()])
+        connection.flush()
+
     def close(self) -> None:
         # The X server removes what belongs to a connection that is closed.
         for window in self._windows:

@@ -38,14 +38,13 @@ class Properties:
 
     def __init__(self, atoms: Atoms, config: HostConfig) -> None:
         self._atoms = atoms
-        self._config = config
-        self._prefix = f"[{config.vm_name}] " if config.title_prefix else ""
+        self.config = config
         self._machine = socket.gethostname().encode()
         self._pid = os.getpid()
 
     def identity(self, frame: Frame, window: int) -> list[bytes]:
         """What is fixed for the window's life."""
-        atoms, config, outer = self._atoms, self._config, frame.outer
+        atoms, config, outer = self._atoms, self.config, frame.outer
         protocols = _CARDINALS.pack(atoms["WM_DELETE_WINDOW"], atoms["_NET_WM_PING"])
         name = config.vm_name
         return [
@@ -62,7 +61,7 @@ class Properties:
 
     def title(self, frame: Frame, title: Title) -> list[bytes]:
         """The title in the old and in the new properties, for the window and for its icon."""
-        text = self._prefix + title.text
+        text = f"[{self.config.vm_name}] {title.text}" if self.config.title_prefix else title.text
         latin, utf8 = text.encode("latin-1", "replace"), text.encode()
         atoms, outer = self._atoms, frame.outer
         return [
@@ -74,7 +73,7 @@ class Properties:
 
     def window_class(self, frame: Frame, name: WindowClass) -> list[bytes]:
         """WM_CLASS. The VM's name comes first, so that no VM can pass for a screen locker or a panel."""
-        vm = self._config.vm_name
+        vm = self.config.vm_name
         data = b"".join(f"{vm}:{part}".encode("latin-1", "replace") + b"\0" for part in (name.name, name.class_))
         return [change_property(frame.outer, Xatom.WM_CLASS, Xatom.STRING, 8, data)]
 

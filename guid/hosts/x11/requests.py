@@ -28,7 +28,11 @@ WIDTH: Final = 4
 HEIGHT: Final = 8
 STACK_MODE: Final = 64
 
+REPLY: Final = 1
+"""The first byte of an answer; an error has another."""
+
 _CREATE: Final = Struct("=BBHIIhhHHHHII")
+_ALONE: Final = Struct("=BxH")
 _WINDOW_ONLY: Final = Struct("=BxHI")
 _CHANGE: Final = Struct("=BxHII")
 _CONFIGURE: Final = Struct("=BxHIHxx")
@@ -37,6 +41,7 @@ _DELETE_PROPERTY: Final = Struct("=BxHII")
 _SEND_EVENT: Final = Struct("=BBHII")
 _CLIENT_MESSAGE: Final = Struct("=BBHII5I")
 _UNMAP_EVENT: Final = Struct("=BxHIIB19x")
+_GEOMETRY_REPLY: Final = Struct("=8xI4xHH12x")
 _CREATE_GC: Final = Struct("=BxHIIII")
 _OPEN_FONT: Final = Struct("=BxHIHxx")
 _GLYPH_CURSOR: Final = Struct("=BxHIIIHH6H")
@@ -116,6 +121,27 @@ def client_message(window: int, kind: int, values: tuple[int, int, int, int, int
 def unmap_notify(root: int, window: int) -> bytes:
     """The UnmapNotify event with which a client withdraws a window (ICCCM 4.1.4), for `send_event`."""
     return _UNMAP_EVENT.pack(_UNMAP_NOTIFY_EVENT, 0, root, window, 0)
+
+
+def grab_server() -> bytes:
+    """Nobody else is served until `ungrab_server`."""
+    return _ALONE.pack(36, 1)
+
+
+def ungrab_server() -> bytes:
+    """The end of `grab_server`."""
+    return _ALONE.pack(37, 1)
+
+
+def get_geometry(window: int) -> bytes:
+    """Ask for what `size` reads."""
+    return _WINDOW_ONLY.pack(14, 2, window)
+
+
+def size(reply: bytes) -> tuple[int, int]:
+    """Width and height in the answer to `get_geometry`."""
+    _, width, height = _GEOMETRY_REPLY.unpack(reply[:32])
+    return width, height
 
 
 def create_gc(gc: int, drawable: int) -> bytes:

@@ -48,7 +48,7 @@ class States:
         self._fullscreen = atoms["_NET_WM_STATE_FULLSCREEN"]
         self._hidden = atoms["_NET_WM_STATE_HIDDEN"]
         self._maximized = (atoms["_NET_WM_STATE_MAXIMIZED_VERT"], atoms["_NET_WM_STATE_MAXIMIZED_HORZ"])
-        self._allow_fullscreen = allow_fullscreen
+        self.allow_fullscreen = allow_fullscreen
 
     def change(self, window: HostWindow, set_: StateFlags, unset: StateFlags) -> None:
         """What the core wants."""
@@ -56,7 +56,7 @@ class States:
             set_ &= ~StateFlags.FULLSCREEN
         if StateFlags.FULLSCREEN in set_:
             window.wants_fullscreen = True
-            self._change(window, _ADD, *((self._fullscreen,) if self._allow_fullscreen else self._maximized))
+            self._change(window, _ADD, *((self._fullscreen,) if self.allow_fullscreen else self._maximized))
         elif StateFlags.FULLSCREEN in unset:
             window.wants_fullscreen = False
             self._change(window, _REMOVE, *self._maximized)

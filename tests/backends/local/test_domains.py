@@ -1,5 +1,6 @@
 """AppVMs as their driver and they themselves see them: what they can reach, how they end, what is left."""
 
+import contextlib
 import json
 import os
 import select
@@ -18,6 +19,7 @@ import pytest
 
 from backends.base import Domain, DomainSpec, DomainState
 from backends.local.domains import LocalDomains
+from backends.local.output import MOST_BYTES
 from guiproto.errors import MachineCannot
 from tests.xserver import wait_until
 
@@ -490,7 +492,7 @@ def test_a_sandbox_that_cannot_start_leaves_nothing(
 ) -> None:
     script = 'echo $$ >"${0%/*}/pid"; case "$*" in *guiagent.session*) echo "bwrap: no luck" >&2; exit 1;; esac'
     tools = bare_path(Xvfb="exit 0", bwrap=script)
-    for name in ("sh", "unshare"):
+    for name in ("sh", "unshare", "dd", "mv", "sleep"):
         (tools / name).symlink_to(f"/usr/bin/{name}")
     with pytest.raises(MachineCannot, match="did not start: bwrap: no luck"):
         driver.start(spec("true"))
@@ -551,3 +553,17 @@ def test_what_cannot_be_entered(driver: LocalDomains, state: Path) -> None:
     _start_and_wait(driver, state)
     with pytest.raises(MachineCannot, match=r"cannot enter the AppVM: start /nonexistent in it"):
         driver.enter("work", ["/nonexistent"], {}, [])
+
+
+@pytest.mark.parametrize("sandbox", [True, False])
+def test_an_appvm_that_prints_without_end_fills_no_disk(driver: LocalDomains, state: Path, sandbox: bool) -> None:
+    driver.start(spec("head -c 20000000 /dev/zero | tr '\\0' x; echo >&2; echo the end >&2; exit 3", sandbox=sandbox))
+    poll = select.poll()
+    poll.register(driver.fileno(), select.POLLIN)
+    most = 0
+    while not poll.poll(20):
+        with contextlib.suppress(FileNotFoundError):  # the one that is older now
+            most = max(most, sum(path.stat().st_size for path in (state / "work").glob("log*")))
+    (event,) = driver.events()
+    assert (event.exit_status, event.reason) == (3, "the end")
+    assert 0 < most <= MOST_BYTES

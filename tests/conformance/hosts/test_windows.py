@@ -1,5 +1,7 @@
 """Windows come, move, change and go as they are told; the desktop's own wishes are reported."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -125,6 +127,47 @@ def test_titles_begin_with_the_vms_name(desktop: Desktop) -> None:
     desktop.host.set_title(TWO, Title("second"))
     desktop.host.unmap(TWO)
     assert desktop.windows() == [Shown("[work] na\u00efve \u2013 caf\u00e9", True), Shown("[work] second", False)]
+
+
+@pytest.mark.parametrize("width", [1, 7, 64])
+@pytest.mark.parametrize("override_redirect", [False, True])
+def test_another_border_is_around_the_windows_that_are_there_and_leaves_contents_where_they_are(
+    desktop: Desktop, width: int, override_redirect: bool
+) -> None:
+    picture = noise(120, 90)
+    desktop.show(ONE, PLACE, picture, override_redirect=override_redirect)
+    desktop.screenshot()
+    desktop.host.reconfigure(replace(desktop.config, border_width=width))
+    assert ConfiguredEvent not in map(type, desktop.settle())
+    assert np.array_equal(desktop.content(around(PLACE, width)), framed(picture.pixels, width))
+    moved = Geometry(200, 150, 110, 80)
+    desktop.host.configure(ONE, moved)
+    expected = np.full((600, 800), DESKTOP, np.uint32)
+    around_it = around(moved, width)
+    into = slice(around_it.y, around_it.y + around_it.height), slice(around_it.x, around_it.x + around_it.width)
+    expected[into] = framed(picture.pixels[:80, :110], width)
+    assert np.array_equal(desktop.screenshot(), expected)
+
+
+def test_borders_go_and_come_for_windows_that_a_window_manager_minds(desktop: Desktop) -> None:
+    picture = noise(120, 90)
+    desktop.show(ONE, PLACE, picture)
+    desktop.show(TWO, Geometry(400, 300, 120, 90), picture, override_redirect=True)
+    desktop.host.reconfigure(replace(desktop.config, border_managed=False))
+    expected = np.full((600, 800), DESKTOP, np.uint32)
+    expected[100:190, 100:220] = picture.pixels
+    expected[296:394, 396:524] = framed(picture.pixels, 3)
+    assert np.array_equal(desktop.screenshot(), expected)
+    desktop.host.reconfigure(desktop.config)
+    assert np.array_equal(desktop.content(around(PLACE, 3)), framed(picture.pixels, 3))
+
+
+def test_titles_get_and_lose_their_prefix_when_they_are_set_again(desktop: Desktop) -> None:
+    desktop.show(ONE, PLACE)
+    desktop.host.set_title(ONE, Title("first"))
+    desktop.host.reconfigure(replace(desktop.config, title_prefix=False))
+    desktop.host.set_title(ONE, Title("first"))
+    assert desktop.windows() == [Shown("first", True)]
 
 
 @pytest.mark.parametrize("mapped", [False, True])

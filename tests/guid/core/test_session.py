@@ -1,5 +1,6 @@
 """The rules about messages and windows, one conversation each, in the order of protocol.md's table of them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from guid.core.commands import (
     DockWindow,
     Log,
     MapWindow,
+    Notify,
     Paint,
     SendToAgent,
     SetClass,
@@ -61,7 +63,7 @@ from guiproto.messages import (
     WmClass,
     WmName,
 )
-from tests.guid.core.playbook import PLACE, SMALL, WINDOW, Playbook, dump, tell
+from tests.guid.core.playbook import CONFIG, PLACE, SMALL, WINDOW, Playbook, dump, tell
 
 OTHER = WindowId(2)
 RECORDING = Path(__file__).parents[2] / "data" / "xterm-with-menu.hex"
@@ -513,7 +515,7 @@ def test_windows_over_the_quota_are_not_shown_and_what_is_said_about_them_is_moo
     for number in (1, 2, 3):
         book.agent(Create(number, 100, 100, 5, 5, 0, 0))
     book.agent(Create(4, 100, 100, 5, 5, 0, 0), Create(5, 100, 100, 5, 5, 0, 0)).does(
-        Log("more windows than the quota of 3: further ones are not shown")
+        Notify("more windows than the quota of 3: further ones are not shown")
     )
     book.agent(
         Map(4, 0, 0), Configure(4, 1, 1, 5, 5, 0), ShmImage(4, 0, 0, 5, 5), WmName(4, bytes(128)), Unmap(4), Dock(4),
@@ -541,13 +543,13 @@ def test_ten_thousand_windows_leave_the_others_alone() -> None:
     book = Playbook().with_window()
     reply = book.agent(*[Create(number, 100, 100, 5, 5, 0, 0) for number in range(2, 10002)])
     assert len(reply.of(CreateWindow)) == 1999
-    assert len(reply.of(Log)) == 1
+    assert len(reply.of(Notify)) == 1
     book.agent(ShmImage(WINDOW, 0, 0, 5, 5))
     book.painted().does(Paint(WINDOW, rects((0, 0, 5, 5))))
 
 
 def test_buffers_over_the_quota_are_left_out_but_acknowledged() -> None:
-    said = Log("window buffers take more than the quota of 20 pages: some windows are empty")
+    said = Notify("window buffers take more than the quota of 20 pages: some windows are empty")
     book = Playbook(quotas=SMALL).with_window(buffer=False)
     book.agent(Create(OTHER, 100, 100, 5, 5, 0, 0), dump(WINDOW, 128, 128), dump(OTHER, 64, 64))
     book.agent(dump(OTHER, 64, 128)).does(said, DetachBuffer(OTHER), tell(WindowDumpAck(OTHER)))
@@ -628,7 +630,7 @@ def test_override_redirect_gained_while_minimised_is_kept_on_screen() -> None:
 
 def test_override_redirect_over_nearly_the_whole_work_area_is_lost_with_one_line_in_the_log() -> None:
     book = Playbook()
-    said = Log("a window that would cover the work area is not override-redirect")
+    said = Notify("a window that would cover the work area is not override-redirect")
     book.agent(Create(1, 3, 33, 990, 700, 0, 1)).does(said, CreateWindow(WINDOW, Geometry(3, 33, 990, 700), False))
     book.agent(Map(1, 0, 1)).does(MapWindow(WINDOW, False, None))
 
@@ -749,3 +751,46 @@ def test_whatever_an_agent_says_is_carried_out_in_bounds_or_ends_the_session(
         if reply.violation is not None:
             assert isinstance(reply.violation, PeerMisbehaved)
             return
+
+
+# --- the user changes the settings ---
+
+
+def test_settings_that_change_count_from_then_on_and_titles_are_said_again() -> None:
+    book = Playbook().with_window()
+    book.agent(WmName(WINDOW, b"caf\xc3\xa9".ljust(128, b"\0")))
+    book.agent(Create(OTHER, 100, 100, 5, 5, 0, 0))
+    changed = replace(CONFIG, utf8_titles=True, allow_fullscreen=True, override_redirect=False)
+    title = book.window()["title"]
+    assert book.session.reconfigure(changed) == [SetTitle(WINDOW, Title(title)), SetTitle(OTHER, Title(""))]
+    book.agent(WmName(WINDOW, b"caf\xc3\xa9".ljust(128, b"\0"))).does(SetTitle(WINDOW, Title("caf\u00e9")))
+    book.agent(WindowFlags(WINDOW, 1, 0)).does(SetState(WINDOW, StateFlags.FULLSCREEN, StateFlags(0)))
+    book.agent(Create(9, 100, 100, 5, 5, 0, 1)).does(CreateWindow(WindowId(9), Geometry(100, 100, 5, 5), False))
+
+
+def test_a_wider_border_moves_a_menu_that_it_would_put_off_the_screen() -> None:
+    book = Playbook()
+    menu = Geometry(3, 33, 200, 100)
+    book.agent(Create(WINDOW, 3, 33, 200, 100, 0, 1), Map(WINDOW, 0, 1)).does(
+        CreateWindow(WINDOW, menu, True), MapWindow(WINDOW, True, None)
+    )
+    commands = book.session.reconfigure(replace(CONFIG, border_width=10))
+    assert ConfigureWindow(WINDOW, Geometry(10, 40, 200, 100)) in commands
+    assert tell(Configure(WINDOW, 10, 40, 200, 100, 1)) in commands
+
+
+def test_a_vm_that_may_not_hide_its_border_any_more_shows_it_at_once() -> None:
+    book = Playbook(allow_fullscreen=True).with_window().with_window(OTHER)
+    forbidden = replace(CONFIG, allow_fullscreen=False)
+    leave = SetState(WINDOW, StateFlags(0), StateFlags.FULLSCREEN)
+    book.agent(WindowFlags(WINDOW, 1, 0))
+    book.host(StateEvent(OTHER, StateFlags.FULLSCREEN, StateFlags(0)))  # the user's own wish
+    assert [c for c in book.session.reconfigure(forbidden) if isinstance(c, SetState)] == [leave]
+    book.host(StateEvent(WINDOW, StateFlags(0), StateFlags.FULLSCREEN)).does(tell(WindowFlags(WINDOW, 0, 1)))
+    assert not [c for c in book.session.reconfigure(forbidden) if isinstance(c, SetState)]
+
+
+def test_a_vm_that_has_left_fullscreen_is_not_told_to() -> None:
+    book = Playbook(allow_fullscreen=True).with_window()
+    book.agent(WindowFlags(WINDOW, 1, 0), WindowFlags(WINDOW, 0, 1))
+    assert not [c for c in book.session.reconfigure(CONFIG) if isinstance(c, SetState)]

@@ -4,6 +4,7 @@ import gc
 import select
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,8 @@ def test_a_window_that_somebody_else_destroyed(desktop: X11Desktop) -> None:
     host.set_title(ONE, Title("gone"))
     host.set_state(ONE, StateFlags.FULLSCREEN, StateFlags(0))
     host.set_cursor(ONE, CursorName(2))
+    host.reconfigure(replace(desktop.config, border_width=9))
+    host.reconfigure(desktop.config)
     host.unmap(ONE)
     host.map(ONE, override_redirect=True, transient_for=None)
     desktop.settle()

@@ -1,6 +1,7 @@
 """With and without a window manager the core's idea of a window's place ends up true, without going back and forth."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,16 @@ def show(desktop: X11Desktop, place: Geometry = PLACE, hints: HintFlags = HintFl
 
 def check_pixels(desktop: X11Desktop, place: Geometry) -> None:
     assert np.array_equal(desktop.content(place), noise(600, 400).pixels[: place.height, : place.width])
+
+
+def check_framed(desktop: X11Desktop, place: Geometry, width: int) -> None:
+    """Its border is there, on all sides, and its pixels are."""
+    outside = Geometry(place.x - width, place.y - width, place.width + 2 * width, place.height + 2 * width)
+    seen = desktop.content(outside)
+    visible = noise(600, 400).pixels[: place.height, : place.width]
+    assert np.array_equal(seen[width : width + visible.shape[0], width : width + visible.shape[1]], visible)
+    seen[width:-width, width:-width] = desktop.config.label.color
+    assert (seen == desktop.config.label.color).all()
 
 
 def test_a_user_placed_window_is_where_its_program_wants_it(managed: ManagedDesktop) -> None:
@@ -103,6 +114,32 @@ def test_the_user_resizes_a_window_by_its_corner(managed: ManagedDesktop) -> Non
     assert place.height > 280
     assert managed.last_reported(ONE, PLACE) == place
     check_pixels(managed, place)
+
+
+@pytest.mark.parametrize("width", [1, 9])
+def test_another_border_under_a_window_manager_leaves_the_content_as_it_is(managed: ManagedDesktop, width: int) -> None:
+    show(managed)
+    managed.until_quiet()
+    managed.host.reconfigure(replace(managed.config, border_width=width))
+    events = managed.until_quiet()
+    assert managed.geometry(ONE) == PLACE
+    assert not [event for event in events if isinstance(event, ConfiguredEvent)]
+    check_framed(managed, PLACE, width)
+
+
+def test_a_maximised_window_keeps_its_size_and_its_content_makes_room_for_a_border(managed: ManagedDesktop) -> None:
+    show(managed)
+    managed.until_quiet()
+    states = ("_NET_WM_STATE_MAXIMIZED_VERT", "_NET_WM_STATE_MAXIMIZED_HORZ")
+    managed.tell_manager(ONE, "_NET_WM_STATE", 1, *(managed.display.get_atom(name) for name in states))
+    managed.until_quiet()
+    before = managed.geometry(ONE)
+    managed.host.reconfigure(replace(managed.config, border_width=9))
+    managed.until_quiet()
+    after = managed.geometry(ONE)
+    assert after.width <= before.width - 12
+    assert after == managed.last_reported(ONE, PLACE)
+    check_framed(managed, after, 9)
 
 
 def test_size_hints_count_for_the_content(managed: ManagedDesktop) -> None:
