@@ -103,6 +103,14 @@ class SetState:
 
 
 @dataclass(frozen=True, slots=True)
+class SetTransientFor:
+    """For a window that is shown; `MapWindow` says it of others."""
+
+    window: WindowId
+    owner: WindowId | None
+
+
+@dataclass(frozen=True, slots=True)
 class SetCursor:
     window: WindowId
     cursor: CursorName | None
@@ -122,5 +130,5 @@ class Log:
 
 Command = (
     SendToAgent | CreateWindow | DestroyWindow | MapWindow | UnmapWindow | ConfigureWindow | AttachBuffer | DetachBuffer
-    | SetTitle | SetClass | SetHints | SetState | SetCursor | DockWindow | Log
+    | SetTitle | SetClass | SetHints | SetState | SetTransientFor | SetCursor | DockWindow | Log
 )  # fmt: skip

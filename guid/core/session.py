@@ -24,6 +24,7 @@ from guid.core.commands import (
     Paint,
     SendToAgent,
     SetState,
+    SetTransientFor,
     UnmapWindow,
 )
 from guid.core.config import Quotas, SessionConfig
@@ -179,14 +180,24 @@ class Session:
 
     def _map(self, message: wire.Map) -> list[Command]:
         window = self._windows.get(message.window)
-        if window is None or window.mapped or window.docked:
+        if window is None or window.docked:
             return []
+        if window.mapped:
+            return self._belongs(window, message.transient_for)
         commands = self._places.revalidate(window, wanted=bool(message.override_redirect))
         if window.override_redirect or not window.minimised:  # a minimised one is where the user had it
             commands += self._places.keep(window)
         window.transient_for = self._windows.owner(window, message.transient_for)
         window.mapped, window.minimised = True, False
         return [*commands, MapWindow(window.id, window.override_redirect, window.transient_for)]
+
+    def _belongs(self, window: Window, number: int) -> list[Command]:
+        """What else a MAP of a mapped window says has been decided; but its owner may be another by now."""
+        owner = self._windows.owner(window, number)
+        if owner == window.transient_for:
+            return []
+        window.transient_for = owner
+        return [SetTransientFor(window.id, owner)]
 
     def _unmap(self, message: wire.Unmap) -> list[Command]:
         window = self._windows.get(message.window)

@@ -88,7 +88,7 @@ class DisplayHost(ABC):
 
     @abstractmethod
     def destroy(self, window: WindowId) -> None:
-        """Remove it; its buffer is detached."""
+        """Remove it; its buffer is detached, and no window is transient for it any more."""
 
     @abstractmethod
     def map(self, window: WindowId, *, override_redirect: bool, transient_for: WindowId | None) -> None:
@@ -136,6 +136,10 @@ class DisplayHost(ABC):
     @abstractmethod
     def set_state(self, window: WindowId, set_: StateFlags, unset: StateFlags) -> None:
         """Fullscreen, minimised, demands attention."""
+
+    @abstractmethod
+    def set_transient_for(self, window: WindowId, owner: WindowId | None) -> None:
+        """The window that it belongs to is another, or none, while it is shown."""
 
     @abstractmethod
     def set_cursor(self, window: WindowId, cursor: CursorName | None) -> None:

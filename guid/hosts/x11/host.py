@@ -24,6 +24,7 @@ from guid.hosts.x11.cursors import Cursors
 from guid.hosts.x11.exposures import EXPOSE, Exposures
 from guid.hosts.x11.frame import Frame
 from guid.hosts.x11.input import Input
+from guid.hosts.x11.kinship import Kinship
 from guid.hosts.x11.pacing import Pacing
 from guid.hosts.x11.placement import CONFIGURE, Placement
 from guid.hosts.x11.properties import Properties
@@ -78,6 +79,7 @@ class X11Host(DisplayHost):
         self._pacing = Pacing(connection)
         self._cursors = Cursors(connection)
         self._properties = Properties(self._atoms, config)
+        self._kinship = Kinship(connection, self._windows, self._properties)
         self._input = Input(self._windows)
         self._exposures = Exposures(self._windows)
         self._placement = Placement(connection, self._replies, self._windows, root)
@@ -175,23 +177,22 @@ class X11Host(DisplayHost):
     def destroy(self, window: WindowId) -> None:
         gone = self._windows.remove(window)
         x.send(self._connection, [x.destroy_window(gone.frame.outer)])
+        self._kinship.gone(window)
         self._drop_buffer(gone)
         for xid in gone.frame.ids:
             self._connection.free_id(xid)
 
     def map(self, window: WindowId, *, override_redirect: bool, transient_for: WindowId | None) -> None:
         shown = self._windows[window]
-        frame = shown.frame
-        other = None if transient_for is None else self._windows.get(transient_for)
-        requests = self._properties.transient_for(frame, None if other is None else other.frame)
+        outer = shown.frame.outer
         if shown.override_redirect != override_redirect:
-            requests += self._redirect(shown, override_redirect)
-        x.send(self._connection, requests)
+            x.send(self._connection, self._redirect(shown, override_redirect))
+        self._kinship.belongs(shown, transient_for)
         if not shown.mapped:
             self._states.before_map(shown)
         x.send(
             self._connection,
-            [*([x.raise_window(frame.outer)] if override_redirect else []), x.map_window(frame.outer)],
+            [*([x.raise_window(outer)] if override_redirect else []), x.map_window(outer)],
         )
         self._is_mapped(shown, True)
 
@@ -293,6 +294,9 @@ class X11Host(DisplayHost):
 
     def set_state(self, window: WindowId, set_: StateFlags, unset: StateFlags) -> None:
         self._states.change(self._windows[window], set_, unset)
+
+    def set_transient_for(self, window: WindowId, owner: WindowId | None) -> None:
+        self._kinship.belongs(self._windows[window], owner)
 
     def set_cursor(self, window: WindowId, cursor: CursorName | None) -> None:
         inner = self._windows[window].frame.inner

@@ -119,6 +119,11 @@ class Properties:
             return [delete_property(frame.outer, Xatom.WM_TRANSIENT_FOR)]
         return [self._number_of(frame.outer, Xatom.WM_TRANSIENT_FOR, Xatom.WINDOW, other.outer)]
 
+    def window_type(self, frame: Frame, kind: str) -> list[bytes]:
+        """_NET_WM_WINDOW_TYPE: NORMAL, DIALOG or POPUP_MENU."""
+        value = self._atoms[f"_NET_WM_WINDOW_TYPE_{kind}"]
+        return [self._number(frame.outer, "_NET_WM_WINDOW_TYPE", Xatom.ATOM, value)]
+
     def embedding(self, frame: Frame) -> list[bytes]:
         """_XEMBED_INFO: version 0, wants to be mapped."""
         kind = self._atoms["_XEMBED_INFO"]

@@ -37,6 +37,8 @@ class HostWindow:
     """Geometries that we asked for and that no event has confirmed yet, oldest first; of a flood, the last ones."""
     asking_serial: int = 0
     """The last of our own requests for a geometry."""
+    owner: WindowId | None = None
+    """The window that it is transient for."""
     buffer: Buffer | None = None
     hints: SizeHints | None = None
     states: set[int] = field(default_factory=set)

@@ -147,6 +147,18 @@ def test_hints_states_cursors_and_classes_change_no_pixel(desktop: Desktop, mapp
     assert np.array_equal(desktop.content(around(PLACE, 3)), framed(picture.pixels, 3))
 
 
+def test_windows_belong_to_others_that_come_and_go(desktop: Desktop) -> None:
+    picture = noise(120, 90)
+    desktop.show(ONE, PLACE, picture)
+    desktop.show(TWO, Geometry(300, 100, 50, 50))
+    for owner in (TWO, None, WindowId(99), TWO):
+        desktop.host.set_transient_for(ONE, owner)
+    desktop.host.destroy(TWO)
+    desktop.show(TWO, Geometry(300, 100, 50, 50))
+    desktop.host.set_transient_for(TWO, ONE)
+    assert np.array_equal(desktop.content(around(PLACE, 3)), framed(picture.pixels, 3))
+
+
 def test_docking_where_there_is_no_tray_harms_nobody(desktop: Desktop) -> None:
     picture = noise(120, 90)
     desktop.show(ONE, PLACE, picture)

@@ -25,6 +25,7 @@ from guid.core.commands import (
     SetHints,
     SetState,
     SetTitle,
+    SetTransientFor,
     UnmapWindow,
 )
 from guid.core.host_events import CloseEvent, ConfiguredEvent, MappedEvent, ScreenEvent, ScreenInfo, StateEvent
@@ -172,6 +173,13 @@ def test_damage_of_a_destroyed_window_is_not_painted() -> None:
 
 def test_map_is_ignored_if_mapped() -> None:
     Playbook().with_window().agent(Map(WINDOW, 0, 1)).does()
+
+
+def test_map_of_a_mapped_window_changes_its_owner_only() -> None:
+    book = Playbook().with_window().with_window(OTHER)
+    book.agent(Map(OTHER, WINDOW, 1)).does(SetTransientFor(OTHER, WINDOW))
+    book.agent(Map(OTHER, WINDOW, 0), Map(WINDOW, OTHER, 0), Map(WINDOW, 77, 0)).does()
+    book.agent(Map(OTHER, 0, 0)).does(SetTransientFor(OTHER, None))
 
 
 def test_map_is_ignored_if_docked() -> None:
