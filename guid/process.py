@@ -165,6 +165,7 @@ def session_config(spec: VmSpec) -> SessionConfig:
         border_width=settings.border_width,
         border_managed=settings.border == "all",
         override_redirect=settings.override_redirect == "allow",
+        override_redirect_protection=settings.override_redirect_protection,
         allow_fullscreen=settings.allow_fullscreen,
         utf8_titles=settings.allow_utf8_titles,
         allow_frames=True,  # a backend's mapper that cannot map them refuses by itself

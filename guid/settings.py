@@ -41,6 +41,7 @@ class VmSettings:
     override_redirect: str = _setting(
         "allow", "windows that no window manager minds, as menus", _one_of("allow", "disabled")
     )
+    override_redirect_protection: bool = _setting(True, "these may not cover nearly all of the screen together")
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

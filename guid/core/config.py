@@ -32,6 +32,8 @@ class SessionConfig:
     """Whether windows under a window manager's care have our border too: it counts when keeping frames on screen."""
     override_redirect: bool = True
     """Whether windows may ask to be left alone by the window manager, as menus do."""
+    override_redirect_protection: bool = True
+    """Whether such windows may not cover nearly all of the work area."""
     allow_fullscreen: bool = False
     """Whether a VM may hide its border by going fullscreen. If not, such a window fills the work area instead."""
     utf8_titles: bool = False

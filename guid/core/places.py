@@ -1,6 +1,7 @@
 """Where windows are: the desk's rules applied to what agents wish, and each window's two sides brought together."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from guid.core.commands import Command, ConfigureWindow, SendToAgent
 from guid.core.config import SessionConfig
@@ -12,22 +13,33 @@ from guid.core.trusted import Geometry, StateFlags, WindowId
 from guid.core.windows import Window, WindowTable
 from guiproto.messages import Configure, WindowFlags
 
+_MOST_OVERRIDING: Final = 256
+"""Override-redirect windows that are shown at a time: a menu in a menu, tooltips and notifications are a dozen."""
+
 
 class Places:
     """Decides about geometry and the override-redirect flag."""
 
     def __init__(self, config: SessionConfig, screen: ScreenInfo, windows: WindowTable, notices: Notices) -> None:
         self._config = config
-        self._desk = Desk(screen, config.border_width, config.border_managed)
+        self._desk = self._desk_of(screen)
         self._windows = windows
         self._notices = notices
         self._waiting: set[WindowId] = set()
         """Windows whose placement waits for the time."""
 
-    def revalidate(self, window: Window, *, wanted: bool) -> list[Command]:
-        """Decide whether an unmapped window is override-redirect."""
+    def revalidate(self, window: Window, *, wanted: bool, showing: bool = False) -> list[Command]:
+        """Decide whether an unmapped window, which is about to be shown if `showing`, is override-redirect."""
         window.override_redirect = wanted and self._config.override_redirect
-        if window.override_redirect and not self._desk.may_override(window.placement.shown):
+        if not window.override_redirect:
+            return []
+        place = window.placement.shown
+        others = self._shown_beside(window) if showing else ()
+        if len(others) >= _MOST_OVERRIDING:
+            window.override_redirect = False
+            return self._notices.once(f"of more than {_MOST_OVERRIDING} override-redirect windows the rest are not")
+        kept = self._desk.keep_override(place, mapped=False)
+        if not (self._desk.may_override(place) and self._desk.may_override(kept, others)):
             window.override_redirect = False
             return self._notices.once("a window that would cover the work area is not override-redirect")
         return []
@@ -49,11 +61,13 @@ class Places:
 
     def screen_changed(self, screen: ScreenInfo) -> list[Command]:
         """The screen or its work area is another."""
-        self._desk = Desk(screen, self._config.border_width, self._config.border_managed)
+        self._desk = self._desk_of(screen)
         commands: list[Command] = []
-        for window in self._windows:
-            if window.override_redirect and window.mapped:
-                commands += self.keep(window)
+        kept: list[Geometry] = []
+        for window in self._overriding():
+            place = self._desk.keep_override(window.placement.shown, mapped=True, others=kept)
+            commands += self._carry(window, window.placement.place(place))
+            kept.append(place)
         return commands
 
     def fill(self, window: Window) -> list[Command]:
@@ -110,8 +124,20 @@ class Places:
 
     def _kept(self, window: Window, geometry: Geometry) -> Geometry:
         if window.override_redirect:
-            return self._desk.keep_override(geometry, mapped=window.mapped)
+            others = self._shown_beside(window) if window.mapped else ()
+            return self._desk.keep_override(geometry, mapped=window.mapped, others=others)
         return self._desk.keep_managed(geometry)
+
+    def _shown_beside(self, window: Window) -> Sequence[Geometry]:
+        """The places of other override-redirect windows."""
+        return [other.placement.shown for other in self._overriding() if other is not window]
+
+    def _overriding(self) -> list[Window]:
+        return [window for window in self._windows if window.override_redirect and window.mapped]
+
+    def _desk_of(self, screen: ScreenInfo) -> Desk:
+        config = self._config
+        return Desk(screen, config.border_width, config.border_managed, config.override_redirect_protection)
 
     def _carry(self, window: Window, step: Step) -> list[Command]:
         if window.placement.deadline() is None:

@@ -184,7 +184,7 @@ class Session:
             return []
         if window.mapped:
             return self._belongs(window, message.transient_for)
-        commands = self._places.revalidate(window, wanted=bool(message.override_redirect))
+        commands = self._places.revalidate(window, wanted=bool(message.override_redirect), showing=True)
         if window.override_redirect or not window.minimised:  # a minimised one is where the user had it
             commands += self._places.keep(window)
         window.transient_for = self._windows.owner(window, message.transient_for)

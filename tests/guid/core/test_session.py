@@ -634,6 +634,44 @@ def test_override_redirect_gained_while_minimised_is_kept_on_screen() -> None:
     )
 
 
+def test_override_redirect_windows_cover_no_work_area_together() -> None:
+    book, third = Playbook(), WindowId(3)
+    half, rest = Geometry(3, 33, 494, 764), Geometry(503, 33, 494, 764)
+    for number, place in ((WINDOW, half), (OTHER, half), (third, rest)):
+        book.agent(Create(number, place.x, place.y, place.width, place.height, 0, 1)).does(
+            CreateWindow(number, place, True)
+        )
+    book.agent(Map(WINDOW, 0, 1), Map(OTHER, 0, 1)).does(MapWindow(WINDOW, True, None), MapWindow(OTHER, True, None))
+    said = Log("a window that would cover the work area is not override-redirect")
+    book.agent(Map(third, 0, 1)).does(said, MapWindow(third, False, None))
+    again = book.agent(Unmap(WINDOW), Unmap(OTHER), Unmap(third), Map(third, 0, 1))
+    assert again.of(MapWindow) == [MapWindow(third, True, None)]
+
+
+def test_override_redirect_windows_may_cover_it_where_the_user_says_so() -> None:
+    book = Playbook(override_redirect_protection=False)
+    book.agent(Create(WINDOW, 3, 33, 994, 764, 0, 1), Map(WINDOW, 0, 1)).does(
+        CreateWindow(WINDOW, Geometry(3, 33, 994, 764), True), MapWindow(WINDOW, True, None)
+    )
+
+
+def test_override_redirect_windows_past_a_number_are_managed() -> None:
+    book = Playbook()
+    for number in range(1, 258):
+        book.agent(Create(number, 9, 40, 5, 5, 0, 1))
+    maps = book.agent(*(Map(number, 0, 1) for number in range(1, 258))).of(MapWindow)
+    assert [command.override_redirect for command in maps] == [True] * 256 + [False]
+
+
+def test_a_smaller_screen_leaves_room_between_override_redirect_windows() -> None:
+    book = Playbook()
+    for number, x in ((WINDOW, 3), (OTHER, 403)):
+        book.agent(Create(number, x, 33, 394, 764, 0, 1), Map(number, 0, 1))
+    book.host(ScreenEvent(ScreenInfo(800, 800, 24, Geometry(0, 0, 800, 800))))
+    assert book.window(WINDOW)["height"] == 764
+    assert book.window(OTHER)["height"] < 764
+
+
 def test_override_redirect_over_nearly_the_whole_work_area_is_lost_with_one_line_in_the_log() -> None:
     book = Playbook()
     said = Log("a window that would cover the work area is not override-redirect")
