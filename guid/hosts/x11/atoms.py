@@ -14,6 +14,7 @@ NAMES: Final = (
     "_NET_CURRENT_DESKTOP",
     "_NET_SYSTEM_TRAY_OPCODE",
     "_NET_SYSTEM_TRAY_S0",
+    "_NET_WM_ICON",
     "_NET_WM_ICON_NAME",
     "_NET_WM_NAME",
     "_NET_WM_PID",

@@ -188,6 +188,9 @@ class X11Host(DisplayHost):
         if shown.override_redirect != override_redirect:
             x.send(self._connection, self._redirect(shown, override_redirect))
         self._kinship.belongs(shown, transient_for)
+        if not (override_redirect or shown.has_icon):
+            shown.has_icon = True
+            x.send(self._connection, self._properties.icon(shown.frame))
         if not shown.mapped:
             self._states.before_map(shown)
         x.send(

@@ -47,6 +47,7 @@ class HostWindow:
     """The states that the core knows of."""
     wants_fullscreen: bool = False
     wants_minimized: bool = False
+    has_icon: bool = False
     urgent: bool = False
     asking_states: bool = False
     states_changed: bool = False
