@@ -31,6 +31,7 @@ from guid.hosts.x11.properties import Properties
 from guid.hosts.x11.replies import Replies
 from guid.hosts.x11.screen import Screen
 from guid.hosts.x11.states import States
+from guid.hosts.x11.user_time import UserTime
 from guid.hosts.x11.window import HostWindow, WindowTable
 from shm.fences import NO_EXPOSURE
 from shm.xconn import RawEvents, XConnection
@@ -80,7 +81,8 @@ class X11Host(DisplayHost):
         self._cursors = Cursors(connection)
         self._properties = Properties(self._atoms, config)
         self._kinship = Kinship(connection, self._windows, self._properties)
-        self._input = Input(self._windows)
+        self._user_time = UserTime(connection, self._atoms, root)
+        self._input = Input(self._windows, self._user_time.used)
         self._exposures = Exposures(self._windows)
         self._placement = Placement(connection, self._replies, self._windows, root)
         self._states = States(
@@ -96,6 +98,8 @@ class X11Host(DisplayHost):
             _PROPERTY: self._property_changed,
             _CLIENT_MESSAGE: self._message,
         }
+        connection.sync()
+        self.events()  # the time at which this VM began to be shown, before its first window
 
     # --- the loop's side ---
 
@@ -193,6 +197,7 @@ class X11Host(DisplayHost):
             x.send(self._connection, self._properties.icon(shown.frame))
         if not shown.mapped:
             self._states.before_map(shown)
+            self._user_time.tell(shown)
         x.send(
             self._connection,
             [*([x.raise_window(outer)] if override_redirect else []), x.map_window(outer)],
@@ -314,11 +319,13 @@ class X11Host(DisplayHost):
         self._placement.handlers[CONFIGURE](data, out)
 
     def _property_changed(self, data: bytes, out: list[HostEvent]) -> None:  # noqa: ARG002 - as all handlers
-        for _, _, xid, name, _, _ in _PROPERTY_EVENT.iter_unpack(data):
+        for _, _, xid, name, time, _ in _PROPERTY_EVENT.iter_unpack(data):
             if xid == self._screen.root:
                 self._screen.property_changed(name)
             elif name == self._states.property:
                 self._states.changed(xid)
+            elif xid == self._user_time.clock:
+                self._user_time.used(time)
 
     def _message(self, data: bytes, out: list[HostEvent]) -> None:
         atoms = self._atoms

@@ -1,4 +1,4 @@
-"""Task bars and switchers show whose a window is: a padlock in the label's colour, made here and of nothing a VM sent."""
+"""Task bars show whose a window is: a padlock in the label's colour, made here and of nothing that a VM sent."""
 
 from typing import Final
 
@@ -37,4 +37,5 @@ def _shape(size: int, less: float) -> NDArray[np.float64]:
     bend = np.hypot(x, y - 0.32)
     bow = np.where(y < 0.32, (bend < 0.28 - less) & (bend > 0.14 + less), (x < 0.28 - less) & (x > 0.14 + less))
     points = body | (bow & (y < 0.5))
-    return points.reshape(size, _FINE, size, _FINE).mean(axis=(1, 3))
+    covered: NDArray[np.float64] = points.reshape(size, _FINE, size, _FINE).mean(axis=(1, 3))
+    return covered

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from guid.core.host_events import ButtonEvent, CrossingEvent, FocusEvent, HostEvent, KeyEvent, MotionEvent
-from guid.hosts.x11.window import WindowTable
+from guid.hosts.x11.window import HostWindow, WindowTable
 
 KEY_PRESS: Final = 2
 _KEY_RELEASE: Final = 3
@@ -40,8 +40,10 @@ _NO_KEYS: Final = bytes(32)
 class Input:
     """Turns runs of raw input events into host events."""
 
-    def __init__(self, windows: WindowTable) -> None:
+    def __init__(self, windows: WindowTable, pressed: Callable[[int, HostWindow], None]) -> None:
+        """`pressed(time, window)` hears when a key or button went down."""
         self._windows = windows
+        self._pressed = pressed
         self._focus: FocusEvent | None = None
         """Waits for the KeymapNotify that the server sends right behind a FocusIn."""
         self.handlers: dict[int, Callable[[bytes, list[HostEvent]], None]] = {
@@ -64,16 +66,20 @@ class Input:
             self._focus = None
 
     def _key(self, data: bytes, out: list[HostEvent]) -> None:
-        for code, detail, _, _, _, xid, _, _, _, x, y, state, _, _ in _EVENT.iter_unpack(data):
+        for code, detail, _, time, _, xid, _, _, _, x, y, state, _, _ in _EVENT.iter_unpack(data):
             window = self._windows.find(xid)
             if window is not None:
+                if code & 0x7F == KEY_PRESS:
+                    self._pressed(time, window)
                 border = window.frame.border
                 out.append(KeyEvent(window.id, code & 0x7F == KEY_PRESS, detail, x - border, y - border, state))
 
     def _button(self, data: bytes, out: list[HostEvent]) -> None:
-        for code, detail, _, _, _, xid, _, _, _, x, y, state, _, _ in _EVENT.iter_unpack(data):
+        for code, detail, _, time, _, xid, _, _, _, x, y, state, _, _ in _EVENT.iter_unpack(data):
             window = self._windows.find(xid)
             if window is not None:
+                if code & 0x7F == BUTTON_PRESS:
+                    self._pressed(time, window)
                 out.append(ButtonEvent(window.id, code & 0x7F == BUTTON_PRESS, detail, x, y, state))
 
     def _motion(self, data: bytes, out: list[HostEvent]) -> None:
