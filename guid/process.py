@@ -154,6 +154,8 @@ def host_config(spec: VmSpec) -> HostConfig:
         border_managed=settings.border == "all",
         title_prefix=settings.title_prefix,
         allow_fullscreen=settings.allow_fullscreen,
+        tray_border=next((width for width in (1, 2) if settings.trayicon_mode.endswith(f"border{width}")), 0),
+        tray_tint=settings.trayicon_mode.startswith("tint"),
     )
 
 

@@ -42,6 +42,11 @@ class VmSettings:
         "allow", "windows that no window manager minds, as menus", _one_of("allow", "disabled")
     )
     override_redirect_protection: bool = _setting(True, "these may not cover nearly all of the screen together")
+    trayicon_mode: str = _setting(
+        "tint+border1",
+        "how icons in the notification area show whose they are: in their VM's colours, by a border, or both",
+        _one_of("tint", "tint+border1", "tint+border2", "border1", "border2"),
+    )
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

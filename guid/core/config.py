@@ -18,6 +18,8 @@ class Quotas:
     normal after a day's work; ten times that is a program gone wild."""
     refused: int = 65536
     """Ids of refused windows that are remembered, so that what is said about them later is no violation."""
+    icon: int = 256
+    """Longest side of an icon in the notification area, in pixels: such are copied to be shown."""
     pages: int = 1 << 19
     """Pages of all window buffers together: 2 GiB, or 64 windows that fill a 4K screen each."""
 

@@ -211,6 +211,9 @@ class Session:
         window = self._windows.get(message.window)
         if window is None or window.mapped or window.docked:
             return []
+        sizes = [(window.placement.shown.width, window.placement.shown.height), window.buffer or (0, 0)]
+        if max(map(max, sizes)) > self._config.quotas.icon:
+            return self._notices.once("an icon for the notification area is too large and not shown")
         window.override_redirect = False
         window.docked = True
         return [DockWindow(window.id)]

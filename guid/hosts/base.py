@@ -147,7 +147,7 @@ class DisplayHost(ABC):
 
     @abstractmethod
     def dock(self, window: WindowId) -> None:
-        """Put the window into the notification area, if there is one."""
+        """Put the window into the notification area, now or once there is one. It is never mapped as a window."""
 
     def sync(self) -> None:  # noqa: B027 - optional: there may be nobody to wait for
         """Send everything and wait until the display has done it. Not for every day: it waits."""
@@ -169,4 +169,8 @@ class HostConfig:
     title_prefix: bool = True
     allow_fullscreen: bool = False
     """Whether `set_state` may make a window fullscreen; if not, a window manager is asked to maximise it instead."""
+    tray_border: int = 1
+    """Width of the border around icons in the notification area; may be 0 where they are tinted."""
+    tray_tint: bool = True
+    """Whether such icons are shown in the label's colours instead of their own."""
     background: int = 0xFFFFFF

@@ -7,6 +7,7 @@ from Xlib.protocol import request
 from shm.xconn import XConnection
 
 NAMES: Final = (
+    "MANAGER",
     "UTF8_STRING",
     "WM_CHANGE_STATE",
     "WM_DELETE_WINDOW",

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from Xlib.protocol import request
 
 from backends.base import MappedPages
 from guid.core.host_events import CloseEvent, HostEvent, ScreenInfo
@@ -20,9 +19,9 @@ from guid.hosts.base import DisplayHost, HostConfig, Rects
 from guid.hosts.x11 import requests as x
 from guid.hosts.x11.atoms import Atoms
 from guid.hosts.x11.buffers import Buffers, clipped
+from guid.hosts.x11.builder import Builder
 from guid.hosts.x11.cursors import Cursors
 from guid.hosts.x11.exposures import EXPOSE, Exposures
-from guid.hosts.x11.frame import Frame
 from guid.hosts.x11.input import Input
 from guid.hosts.x11.kinship import Kinship
 from guid.hosts.x11.pacing import Pacing
@@ -31,6 +30,7 @@ from guid.hosts.x11.properties import Properties
 from guid.hosts.x11.replies import Replies
 from guid.hosts.x11.screen import Screen
 from guid.hosts.x11.states import States
+from guid.hosts.x11.tray import DESTROY, REPARENT, Tray
 from guid.hosts.x11.user_time import UserTime
 from guid.hosts.x11.window import HostWindow, WindowTable
 from shm.fences import NO_EXPOSURE
@@ -45,7 +45,6 @@ _PROPERTY_EVENT: Final = Struct("=BxHIIIB15x")
 _ROOT_CONFIGURE_EVENT: Final = Struct("=BxHIIIhhHHHB5x")
 _CLIENT_MESSAGE_EVENT: Final = Struct("=BBHII5I")
 _TO_WINDOW_MANAGER: Final = 0x180000
-_REQUEST_DOCK: Final = 0
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +79,7 @@ class X11Host(DisplayHost):
         self._pacing = Pacing(connection)
         self._cursors = Cursors(connection)
         self._properties = Properties(self._atoms, config)
+        self._builder = Builder(connection, self._windows, self._properties, config, root)
         self._kinship = Kinship(connection, self._windows, self._properties)
         self._user_time = UserTime(connection, self._atoms, root)
         self._input = Input(self._windows, self._user_time.used)
@@ -89,10 +89,13 @@ class X11Host(DisplayHost):
             connection, self._replies, self._windows, self._atoms, self._properties, root,
             allow_fullscreen=config.allow_fullscreen,
         )  # fmt: skip
+        self._tray = Tray(connection, self._replies, self._windows, self._atoms, self._properties, root, self._builder)
         self._handlers: dict[int, Callable[[bytes, list[HostEvent]], None]] = {
             **self._input.handlers,
             **self._placement.handlers,
             CONFIGURE: self._configured,
+            DESTROY: self._tray.destroyed,
+            REPARENT: self._reparented,
             EXPOSE: self._exposures.add,
             NO_EXPOSURE: self._pacing.executed,
             _PROPERTY: self._property_changed,
@@ -159,24 +162,7 @@ class X11Host(DisplayHost):
 
     def create(self, window: WindowId, geometry: Geometry, *, override_redirect: bool) -> int:
         assert self._windows.get(window) is None, "a window is created once"
-        connection, config = self._connection, self._config
-        outer, inner, right, bottom = (connection.new_id() for _ in range(4))
-        frame = Frame(outer, inner, right, bottom, self._border(override_redirect))
-        new = HostWindow(window, frame, geometry, override_redirect, frame.clamp(geometry))
-        self._windows.add(new)
-        background = config.background
-        x.send(
-            connection,
-            [
-                *frame.build(
-                    self._screen.root, geometry, config.label.color, background, override_redirect=override_redirect
-                ),
-                *self._properties.identity(frame, window),
-                *self._properties.size_hints(frame, None),
-                frame.watch(),
-            ],
-        )
-        return outer
+        return self._builder.build(window, geometry, override_redirect=override_redirect).frame.outer
 
     def destroy(self, window: WindowId) -> None:
         gone = self._windows.remove(window)
@@ -190,7 +176,7 @@ class X11Host(DisplayHost):
         shown = self._windows[window]
         outer = shown.frame.outer
         if shown.override_redirect != override_redirect:
-            x.send(self._connection, self._redirect(shown, override_redirect))
+            self._builder.redirect(shown, override_redirect)
         self._kinship.belongs(shown, transient_for)
         if not (override_redirect or shown.has_icon):
             shown.has_icon = True
@@ -217,34 +203,10 @@ class X11Host(DisplayHost):
 
     def dock(self, window: WindowId) -> None:
         docked = self._windows[window]
-        requests = self._redirect(docked, False) if docked.override_redirect else []
-        x.send(self._connection, requests + self._properties.embedding(docked.frame))
-        outer = docked.frame.outer
-
-        def answer(reply: Any) -> None:
-            tray = int(reply.owner.id) if reply.owner else 0
-            if tray and self._windows.get(window) is docked:
-                opcode = self._atoms["_NET_SYSTEM_TRAY_OPCODE"]
-                message = x.client_message(tray, opcode, (0, _REQUEST_DOCK, outer, 0, 0))
-                x.send(self._connection, [x.send_event(tray, 0, message)])
-
-        self._replies.ask(request.GetSelectionOwner, answer, selection=self._atoms["_NET_SYSTEM_TRAY_S0"])
-
-    def _border(self, override_redirect: bool) -> int:
-        config = self._config
-        if override_redirect:
-            return max(1, config.border_width)
-        return config.border_width if config.border_managed else 0
-
-    def _redirect(self, window: HostWindow, override_redirect: bool) -> list[bytes]:
-        window.override_redirect = override_redirect
-        frame = window.frame
-        border = self._border(override_redirect)
-        requests = [x.change_attributes(frame.outer, {x.OVERRIDE_REDIRECT: int(override_redirect)})]
-        if border != frame.border:
-            requests += frame.set_border(border, window.geometry)
-            requests += self._properties.size_hints(frame, window.hints)
-        return requests
+        self._builder.make_icon(docked)
+        self._tray.dock(docked)
+        if docked.buffer is not None:
+            self.attach(window, docked.buffer.pages, docked.buffer.width, docked.buffer.height)
 
     def _is_mapped(self, window: HostWindow, mapped: bool) -> None:
         window.mapped = window.visible = mapped
@@ -254,7 +216,8 @@ class X11Host(DisplayHost):
 
     def attach(self, window: WindowId, pages: MappedPages, width: int, height: int) -> None:
         shown = self._windows[window]
-        buffer = self._buffers.open(pages, width, height)
+        tint = self._config.label.color if shown.docked and self._config.tray_tint else None
+        buffer = self._buffers.open(pages, width, height, tint)
         self._drop_buffer(shown)
         shown.buffer = buffer
 
@@ -318,6 +281,10 @@ class X11Host(DisplayHost):
                 self._screen.resized(width, height)
         self._placement.handlers[CONFIGURE](data, out)
 
+    def _reparented(self, data: bytes, out: list[HostEvent]) -> None:
+        self._placement.handlers[REPARENT](data, out)
+        self._tray.reparented(data)
+
     def _property_changed(self, data: bytes, out: list[HostEvent]) -> None:  # noqa: ARG002 - as all handlers
         for _, _, xid, name, time, _ in _PROPERTY_EVENT.iter_unpack(data):
             if xid == self._screen.root:
@@ -331,6 +298,8 @@ class X11Host(DisplayHost):
         atoms = self._atoms
         for code, form, _, xid, kind, *values in _CLIENT_MESSAGE_EVENT.iter_unpack(data):
             window = self._windows.find(xid)
+            if xid == self._screen.root and form == 32 and kind == atoms["MANAGER"]:
+                self._tray.announced(values[1], values[2])
             if window is None or form != 32 or kind != atoms["WM_PROTOCOLS"]:
                 continue
             if values[0] == atoms["WM_DELETE_WINDOW"]:

@@ -48,6 +48,10 @@ class HostWindow:
     wants_fullscreen: bool = False
     wants_minimized: bool = False
     has_icon: bool = False
+    docked: bool = False
+    """Whether it is an icon in the notification area, or waits for one."""
+    tray: int = 0
+    """The panel's window that was asked to embed it."""
     urgent: bool = False
     asking_states: bool = False
     states_changed: bool = False

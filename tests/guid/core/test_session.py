@@ -795,3 +795,34 @@ def test_whatever_an_agent_says_is_carried_out_in_bounds_or_ends_the_session(
         if reply.violation is not None:
             assert isinstance(reply.violation, PeerMisbehaved)
             return
+
+
+# --- icons of the notification area are small ---
+
+_TOO_LARGE = Log("an icon for the notification area is too large and not shown")
+
+
+def test_dock_of_a_large_window_is_refused() -> None:
+    book = Playbook()
+    book.agent(Create(WINDOW, 0, 0, 257, 10, 0, 0), Dock(WINDOW)).does(
+        CreateWindow(WINDOW, Geometry(0, 0, 257, 10), False), _TOO_LARGE
+    )
+    assert not book.window()["docked"]
+    book.agent(Create(OTHER, 0, 0, 256, 256, 0, 0), Dock(OTHER)).of(DockWindow)
+    assert book.window(OTHER)["docked"]
+
+
+def test_dock_of_a_window_with_a_large_buffer_is_refused() -> None:
+    book = Playbook()
+    book.agent(Create(WINDOW, 0, 0, 22, 22, 0, 0), dump(WINDOW, 22, 257))
+    book.agent(Dock(WINDOW)).does(_TOO_LARGE)
+
+
+def test_a_large_buffer_for_an_icon_is_acknowledged_and_not_shown() -> None:
+    book = Playbook()
+    book.agent(Create(WINDOW, 0, 0, 22, 22, 0, 0), Dock(WINDOW), dump(WINDOW, 22, 22))
+    book.agent(dump(WINDOW, 300, 10)).does(
+        Log("an icon in the notification area grew too large and is not shown"),
+        DetachBuffer(WINDOW),
+        tell(WindowDumpAck(WINDOW)),
+    )
