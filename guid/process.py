@@ -153,7 +153,6 @@ def host_config(spec: VmSpec) -> HostConfig:
         border_width=settings.border_width,
         border_managed=settings.border == "all",
         title_prefix=settings.title_prefix,
-        allow_fullscreen=settings.allow_fullscreen,
         tray_border=next((width for width in (1, 2) if settings.trayicon_mode.endswith(f"border{width}")), 0),
         tray_tint=settings.trayicon_mode.startswith("tint"),
     )

@@ -79,6 +79,7 @@ class Worker:
             do.SetClass: lambda c: host.set_class(c.window, c.name),
             do.SetHints: lambda c: host.set_hints(c.window, c.hints),
             do.SetState: lambda c: host.set_state(c.window, c.set, c.unset),
+            do.Maximize: lambda c: host.maximize(c.window, c.maximized),
             do.SetTransientFor: lambda c: host.set_transient_for(c.window, c.owner),
             do.SetCursor: lambda c: host.set_cursor(c.window, c.cursor),
             do.DockWindow: lambda c: host.dock(c.window),

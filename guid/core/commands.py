@@ -103,6 +103,14 @@ class SetState:
 
 
 @dataclass(frozen=True, slots=True)
+class Maximize:
+    """Have the window take all the room that panels leave, with its frame; or no longer."""
+
+    window: WindowId
+    maximized: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SetTransientFor:
     """For a window that is shown; `MapWindow` says it of others."""
 
@@ -130,5 +138,5 @@ class Log:
 
 Command = (
     SendToAgent | CreateWindow | DestroyWindow | MapWindow | UnmapWindow | ConfigureWindow | AttachBuffer | DetachBuffer
-    | SetTitle | SetClass | SetHints | SetState | SetTransientFor | SetCursor | DockWindow | Log
+    | SetTitle | SetClass | SetHints | SetState | Maximize | SetTransientFor | SetCursor | DockWindow | Log
 )  # fmt: skip

@@ -37,7 +37,7 @@ class SessionConfig:
     override_redirect_protection: bool = True
     """Whether such windows may not cover nearly all of the work area."""
     allow_fullscreen: bool = False
-    """Whether a VM may hide its border by going fullscreen. If not, such a window fills the work area instead."""
+    """Whether a VM may hide its border by going fullscreen. If not, such a window is maximised instead."""
     utf8_titles: bool = False
     allow_frames: bool = False
     """Whether MFNDUMP, buffers by machine frame number, is served: only where the backend can map those."""

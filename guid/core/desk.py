@@ -72,13 +72,6 @@ class Desk:
             geometry.height,
         )
 
-    def filled(self) -> Geometry:
-        """The content of a managed window whose frame fills the work area."""
-        border, area = self.border(override_redirect=False), self.screen.work_area
-        return Geometry(
-            area.x + border, area.y + border, max(1, area.width - 2 * border), max(1, area.height - 2 * border)
-        )
-
     def _shrunk(self, geometry: Geometry, others: Sequence[Geometry]) -> Geometry:
         """No higher than it may be where it is."""
         if self.may_override(geometry, others):

@@ -9,9 +9,9 @@ from guid.core.desk import Desk
 from guid.core.host_events import ScreenInfo
 from guid.core.notices import Notices
 from guid.core.placement import Step
-from guid.core.trusted import Geometry, StateFlags, WindowId
+from guid.core.trusted import Geometry, WindowId
 from guid.core.windows import Window, WindowTable
-from guiproto.messages import Configure, WindowFlags
+from guiproto.messages import Configure
 
 _MOST_OVERRIDING: Final = 256
 """Override-redirect windows that are shown at a time: a menu in a menu, tooltips and notifications are a dozen."""
@@ -69,24 +69,6 @@ class Places:
             commands += self._carry(window, window.placement.place(place))
             kept.append(place)
         return commands
-
-    def fill(self, window: Window) -> list[Command]:
-        """Show a window that wants to be fullscreen in the whole work area, with its border, and say it is done.
-
-        Programs wait for that word, and then draw themselves as fullscreen.
-        """
-        if window.restore is None:
-            window.restore = window.placement.shown
-        done = SendToAgent(WindowFlags(window.id, int(StateFlags.FULLSCREEN), 0))
-        return [*self._carry(window, window.placement.place(self._desk.filled())), done]
-
-    def unfill(self, window: Window) -> list[Command]:
-        """Undo `fill`."""
-        if window.restore is None:
-            return []
-        back, window.restore = window.restore, None
-        done = SendToAgent(WindowFlags(window.id, 0, int(StateFlags.FULLSCREEN)))
-        return [*self._carry(window, window.placement.place(back)), done]
 
     def tick(self, now: float) -> list[Command]:
         """Time passed."""

@@ -23,7 +23,6 @@ from guid.core.commands import (
     MapWindow,
     Paint,
     SendToAgent,
-    SetState,
     SetTransientFor,
     UnmapWindow,
 )
@@ -37,6 +36,7 @@ from guid.core.host_events import (
     HostEvent,
     KeyEvent,
     MappedEvent,
+    MaximizedEvent,
     MotionEvent,
     ScreenEvent,
     ScreenInfo,
@@ -48,14 +48,13 @@ from guid.core.notices import Notices
 from guid.core.pixels import Pixels
 from guid.core.placement import Placement
 from guid.core.places import Places
-from guid.core.trusted import StateFlags, WindowId
+from guid.core.states import States
+from guid.core.trusted import WindowId
 from guid.core.windows import Window, WindowInfo, WindowTable
 from guiproto import messages as wire
 from guiproto.errors import PeerMisbehaved
 
 __all__ = ["Quotas", "Session", "SessionConfig"]
-
-_REPORTED = StateFlags.FULLSCREEN | StateFlags.DEMANDS_ATTENTION | StateFlags.MINIMIZE
 
 
 class Session:
@@ -68,6 +67,7 @@ class Session:
         self._places = Places(config, screen, self._windows, self._notices)
         self._pixels = Pixels(config, self._windows, self._notices)
         self._looks = Looks(config, self._windows, self._notices)
+        self._states = States(config, self._windows)
         self._input = Input()
         self._handlers: dict[type[Any], Callable[[Any], list[Command]]] = {
             wire.ShmImage: self._pixels.shm_image,
@@ -80,7 +80,7 @@ class Session:
             wire.Unmap: self._unmap,
             wire.Dock: self._dock,
             wire.Configure: self._configure,
-            wire.WindowFlags: self._window_flags,
+            wire.WindowFlags: self._states.wished,
             wire.WmName: self._looks.title,
             wire.WmClass: self._looks.window_class,
             wire.WindowHints: self._looks.hints,
@@ -112,8 +112,9 @@ class Session:
             case CloseEvent():
                 return [SendToAgent(wire.Close(window.id))]
             case StateEvent():
-                set_, unset = int(event.set & _REPORTED), int(event.unset & _REPORTED)
-                return [SendToAgent(wire.WindowFlags(window.id, set_, unset))] if set_ or unset else []
+                return self._states.changed(window, event)
+            case MaximizedEvent():
+                return self._states.maximized(window, event)
 
     def take_damage(self) -> list[Paint]:
         """What to paint for all damage since the last call, clipped to the buffers as they are now."""
@@ -222,22 +223,6 @@ class Session:
         window = self._windows.get(message.window)
         geometry = validate.configure(message)
         return [] if window is None else self._places.agent_says(window, geometry)
-
-    def _window_flags(self, message: wire.WindowFlags) -> list[Command]:
-        window = self._windows.get(message.window)
-        set_, unset = validate.flags(message)
-        if window is None or window.override_redirect or window.docked:
-            return []  # states are a window manager's business, and those windows are none of it
-        if window.mapped:
-            unset &= ~StateFlags.DEMANDS_ATTENTION
-        commands: list[Command] = []
-        if not self._config.allow_fullscreen:
-            if set_ & StateFlags.FULLSCREEN:
-                set_ &= ~StateFlags.FULLSCREEN
-                commands = self._places.fill(window)
-            elif unset & StateFlags.FULLSCREEN:
-                commands = self._places.unfill(window)
-        return [*commands, SetState(window.id, set_, unset)] if set_ or unset else commands
 
     def _clipboard_data(self, message: wire.ClipboardData) -> list[Command]:
         """CLIPBOARD_DATA, for whatever window: it counts only as the answer to a request, and none is made."""

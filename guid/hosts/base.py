@@ -19,6 +19,7 @@ from guid.core.host_events import (
     HostEvent,
     KeyEvent,
     MappedEvent,
+    MaximizedEvent,
     MotionEvent,
     ScreenEvent,
     ScreenInfo,
@@ -38,6 +39,7 @@ __all__ = [
     "HostEvent",
     "KeyEvent",
     "MappedEvent",
+    "MaximizedEvent",
     "MotionEvent",
     "Rects",
     "ScreenEvent",
@@ -138,6 +140,13 @@ class DisplayHost(ABC):
         """Fullscreen, minimised, demands attention."""
 
     @abstractmethod
+    def maximize(self, window: WindowId, maximized: bool) -> None:
+        """Have it take all the room that panels leave, with its frame, or have it back where it was.
+
+        ConfiguredEvent says where it is then, and MaximizedEvent that the window manager has done it.
+        """
+
+    @abstractmethod
     def set_transient_for(self, window: WindowId, owner: WindowId | None) -> None:
         """The window that it belongs to is another, or none, while it is shown."""
 
@@ -167,8 +176,6 @@ class HostConfig:
     border_managed: bool = True
     """Whether windows under a window manager's care get our border too (`--border override-redirect` says no)."""
     title_prefix: bool = True
-    allow_fullscreen: bool = False
-    """Whether `set_state` may make a window fullscreen; if not, a window manager is asked to maximise it instead."""
     tray_border: int = 1
     """Width of the border around icons in the notification area; may be 0 where they are tinted."""
     tray_tint: bool = True

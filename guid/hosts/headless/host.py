@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from backends.base import MappedPages
-from guid.core.host_events import ConfiguredEvent, HostEvent, MappedEvent, ScreenEvent, ScreenInfo
+from guid.core.host_events import ConfiguredEvent, HostEvent, MappedEvent, MaximizedEvent, ScreenEvent, ScreenInfo
 from guid.core.trusted import CursorName, Geometry, SizeHints, StateFlags, Title, WindowClass, WindowId
 from guid.hosts.base import DisplayHost, HostConfig, Rects
 from guid.hosts.headless.window import Buffer, HeadlessWindow, Pixels
@@ -144,6 +144,17 @@ class HeadlessHost(DisplayHost):
     def set_state(self, window: WindowId, set_: StateFlags, unset: StateFlags) -> None:
         changed = self._windows[window]
         changed.states = (changed.states | set_) & ~unset
+
+    def maximize(self, window: WindowId, maximized: bool) -> None:
+        changed = self._windows[window]
+        if maximized is (changed.restore is not None):
+            return
+        area, border = self._screen.work_area, changed.border
+        there = Geometry(area.x + border, area.y + border, area.width - 2 * border, area.height - 2 * border)
+        place = changed.restore or there
+        changed.restore = changed.geometry if maximized else None
+        self.inject(ConfiguredEvent(window, place))
+        self.inject(MaximizedEvent(window, maximized))
 
     def set_transient_for(self, window: WindowId, owner: WindowId | None) -> None:
         self._windows[window].transient_for = owner if owner in self._windows else None

@@ -86,9 +86,8 @@ class X11Host(DisplayHost):
         self._exposures = Exposures(self._windows)
         self._placement = Placement(connection, self._replies, self._windows, root)
         self._states = States(
-            connection, self._replies, self._windows, self._atoms, self._properties, root,
-            allow_fullscreen=config.allow_fullscreen,
-        )  # fmt: skip
+            connection, self._replies, self._windows, self._atoms, self._properties, self._screen, self._placement
+        )
         self._tray = Tray(connection, self._replies, self._windows, self._atoms, self._properties, root, self._builder)
         self._handlers: dict[int, Callable[[bytes, list[HostEvent]], None]] = {
             **self._input.handlers,
@@ -265,6 +264,9 @@ class X11Host(DisplayHost):
 
     def set_state(self, window: WindowId, set_: StateFlags, unset: StateFlags) -> None:
         self._states.change(self._windows[window], set_, unset)
+
+    def maximize(self, window: WindowId, maximized: bool) -> None:
+        self._states.maximize(self._windows[window], maximized)
 
     def set_transient_for(self, window: WindowId, owner: WindowId | None) -> None:
         self._kinship.belongs(self._windows[window], owner)

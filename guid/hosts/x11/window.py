@@ -45,7 +45,10 @@ class HostWindow:
     """_NET_WM_STATE as asked for, or as the window manager last had it."""
     flags: StateFlags = _NO_FLAGS
     """The states that the core knows of."""
-    wants_fullscreen: bool = False
+    maximized: bool = False
+    """Whether the core knows it as maximised."""
+    restore: Geometry | None = None
+    """Where it was before it was maximised with no window manager to do that."""
     wants_minimized: bool = False
     has_icon: bool = False
     docked: bool = False

@@ -120,7 +120,3 @@ def test_without_a_border_of_ours_a_managed_window_may_touch_the_edge() -> None:
     desk = Desk(DESK.screen, 3, False)
     assert desk.keep_managed(Geometry(50, 30, 10, 10)) == Geometry(50, 30, 10, 10)
     assert DESK.keep_managed(Geometry(50, 30, 10, 10)) == Geometry(53, 33, 10, 10)
-
-
-def test_a_window_that_fills_the_work_area_has_its_border_inside() -> None:
-    assert DESK.filled() == Geometry(53, 33, 894, 694)

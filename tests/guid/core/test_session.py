@@ -28,7 +28,7 @@ from guid.core.commands import (
     SetTransientFor,
     UnmapWindow,
 )
-from guid.core.host_events import CloseEvent, ConfiguredEvent, MappedEvent, ScreenEvent, ScreenInfo, StateEvent
+from guid.core.host_events import CloseEvent, ConfiguredEvent, MappedEvent, ScreenEvent, ScreenInfo
 from guid.core.trusted import (
     CursorName,
     Geometry,
@@ -443,28 +443,6 @@ def test_window_flags_attention_is_not_withdrawn_while_mapped() -> None:
     book.agent(WindowFlags(WINDOW, 0, 2)).does()
 
 
-def test_window_flags_fullscreen_only_where_allowed() -> None:
-    Playbook(allow_fullscreen=True).with_window().agent(WindowFlags(WINDOW, 1, 0)).does(
-        SetState(WINDOW, StateFlags.FULLSCREEN, StateFlags(0))
-    )
-
-
-def test_window_flags_fullscreen_otherwise_fills_the_work_area_inside_its_border() -> None:
-    book = Playbook().with_window()
-    book.agent(WindowFlags(WINDOW, 1, 0)).does(
-        ConfigureWindow(WINDOW, Geometry(3, 33, 994, 764)),
-        tell(Configure(WINDOW, 3, 33, 994, 764, 0)),
-        tell(WindowFlags(WINDOW, 1, 0)),
-    )
-    book.agent(Configure(WINDOW, 3, 33, 994, 764, 0)).does()
-    book.agent(WindowFlags(WINDOW, 0, 1)).does(
-        ConfigureWindow(WINDOW, PLACE),
-        tell(Configure(WINDOW, 100, 100, 200, 100, 0)),
-        tell(WindowFlags(WINDOW, 0, 1)),
-        SetState(WINDOW, StateFlags(0), StateFlags.FULLSCREEN),
-    )
-
-
 def test_window_flags_are_nothing_for_override_redirect_windows() -> None:
     book = Playbook()
     book.agent(Create(WINDOW, 100, 100, 200, 100, 0, 1), Map(WINDOW, 0, 1))
@@ -584,12 +562,6 @@ def test_events_of_windows_that_are_gone_are_dropped() -> None:
 
 def test_close() -> None:
     Playbook().with_window().host(CloseEvent(WINDOW)).does(tell(Close(WINDOW)))
-
-
-def test_states_are_reported_as_far_as_the_wire_knows_them() -> None:
-    book = Playbook().with_window()
-    book.host(StateEvent(WINDOW, StateFlags.MINIMIZE, StateFlags.FULLSCREEN)).does(tell(WindowFlags(WINDOW, 4, 1)))
-    book.host(StateEvent(WINDOW, StateFlags(0), StateFlags(0))).does()
 
 
 def test_a_window_that_the_window_manager_shows_again_is_mapped_in_the_vm() -> None:
