@@ -153,6 +153,7 @@ def host_config(spec: VmSpec) -> HostConfig:
         border_width=settings.border_width,
         border_managed=settings.border == "all",
         title_prefix=settings.title_prefix,
+        screen_lockers=tuple(name for part in settings.screensaver_names.split(",") if (name := part.strip())),
         tray_border=next((width for width in (1, 2) if settings.trayicon_mode.endswith(f"border{width}")), 0),
         tray_tint=settings.trayicon_mode.startswith("tint"),
     )

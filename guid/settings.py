@@ -42,6 +42,11 @@ class VmSettings:
         "allow", "windows that no window manager minds, as menus", _one_of("allow", "disabled")
     )
     override_redirect_protection: bool = _setting(True, "these may not cover nearly all of the screen together")
+    screensaver_names: str = _setting(
+        "xscreensaver, xscreensaver-gfx, xscreensaver-auth, xsecurelock, i3lock, slock, xlock, xfce4-screensaver, "
+        "light-locker, mate-screensaver, cinnamon-screensaver, gnome-screensaver, kscreenlocker_greet",
+        "screen lockers that no menu may appear above, by the first name in their WM_CLASS, with commas between",
+    )
     trayicon_mode: str = _setting(
         "tint+border1",
         "how icons in the notification area show whose they are: in their VM's colours, by a border, or both",

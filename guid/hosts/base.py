@@ -94,7 +94,7 @@ class DisplayHost(ABC):
 
     @abstractmethod
     def map(self, window: WindowId, *, override_redirect: bool, transient_for: WindowId | None) -> None:
-        """Show it, on top if it is override-redirect."""
+        """Show it, on top if it is override-redirect: but never above a screen locker."""
 
     @abstractmethod
     def unmap(self, window: WindowId) -> None:
@@ -176,6 +176,8 @@ class HostConfig:
     border_managed: bool = True
     """Whether windows under a window manager's care get our border too (`--border override-redirect` says no)."""
     title_prefix: bool = True
+    screen_lockers: tuple[str, ...] = ("xscreensaver",)
+    """First names in WM_CLASS of screen lockers' windows, above which nothing of the VM may appear."""
     tray_border: int = 1
     """Width of the border around icons in the notification area; may be 0 where they are tinted."""
     tray_tint: bool = True

@@ -24,6 +24,7 @@ from guid.hosts.x11.cursors import Cursors
 from guid.hosts.x11.exposures import EXPOSE, Exposures
 from guid.hosts.x11.input import Input
 from guid.hosts.x11.kinship import Kinship
+from guid.hosts.x11.lockers import Lockers
 from guid.hosts.x11.pacing import Pacing
 from guid.hosts.x11.placement import CONFIGURE, Placement
 from guid.hosts.x11.properties import Properties
@@ -83,6 +84,7 @@ class X11Host(DisplayHost):
         self._kinship = Kinship(connection, self._windows, self._properties)
         self._user_time = UserTime(connection, self._atoms, root)
         self._input = Input(self._windows, self._user_time.used)
+        self._lockers = Lockers(connection, self._replies, self._windows, root, config.screen_lockers)
         self._exposures = Exposures(self._windows)
         self._placement = Placement(connection, self._replies, self._windows, root)
         self._states = States(
@@ -165,6 +167,7 @@ class X11Host(DisplayHost):
 
     def destroy(self, window: WindowId) -> None:
         gone = self._windows.remove(window)
+        self._input.gone(window)
         x.send(self._connection, [x.destroy_window(gone.frame.outer)])
         self._kinship.gone(window)
         self._drop_buffer(gone)
@@ -173,7 +176,6 @@ class X11Host(DisplayHost):
 
     def map(self, window: WindowId, *, override_redirect: bool, transient_for: WindowId | None) -> None:
         shown = self._windows[window]
-        outer = shown.frame.outer
         if shown.override_redirect != override_redirect:
             self._builder.redirect(shown, override_redirect)
         self._kinship.belongs(shown, transient_for)
@@ -183,11 +185,12 @@ class X11Host(DisplayHost):
         if not shown.mapped:
             self._states.before_map(shown)
             self._user_time.tell(shown)
-        x.send(
-            self._connection,
-            [*([x.raise_window(outer)] if override_redirect else []), x.map_window(outer)],
-        )
         self._is_mapped(shown, True)
+        if override_redirect:
+            self._lockers.map(shown, unlocked=self._input.inside is not None)
+        else:
+            x.send(self._connection, [x.map_window(shown.frame.outer)])
+        shown.mapping_serial = self._connection.serial
 
     def unmap(self, window: WindowId) -> None:
         hidden = self._windows[window]
@@ -195,6 +198,7 @@ class X11Host(DisplayHost):
         withdraw = x.send_event(self._screen.root, _TO_WINDOW_MANAGER, x.unmap_notify(self._screen.root, outer))
         x.send(self._connection, [x.unmap_window(outer), withdraw])
         self._is_mapped(hidden, False)
+        self._input.gone(window)
         self._states.after_unmap(hidden)
 
     def configure(self, window: WindowId, geometry: Geometry) -> None:

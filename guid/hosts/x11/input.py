@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from guid.core.host_events import ButtonEvent, CrossingEvent, FocusEvent, HostEvent, KeyEvent, MotionEvent
+from guid.core.trusted import WindowId
 from guid.hosts.x11.window import HostWindow, WindowTable
 
 KEY_PRESS: Final = 2
@@ -46,6 +47,8 @@ class Input:
         self._pressed = pressed
         self._focus: FocusEvent | None = None
         """Waits for the KeymapNotify that the server sends right behind a FocusIn."""
+        self.inside: WindowId | None = None
+        """The window in whose content the pointer is, seen by the user: what covers it would have the pointer."""
         self.handlers: dict[int, Callable[[bytes, list[HostEvent]], None]] = {
             KEY_PRESS: self._key,
             _KEY_RELEASE: self._key,
@@ -64,6 +67,11 @@ class Input:
         if self._focus is not None and code != _KEYMAP:
             out.append(self._focus)
             self._focus = None
+
+    def gone(self, window: WindowId) -> None:
+        """It was hidden or destroyed: the X server does not tell whom the pointer has left then."""
+        if self.inside == window:
+            self.inside = None
 
     def _key(self, data: bytes, out: list[HostEvent]) -> None:
         for code, detail, _, time, _, xid, _, _, _, x, y, state, _, _ in _EVENT.iter_unpack(data):
@@ -100,6 +108,7 @@ class Input:
             window = self._windows.find(xid)
             if window is not None:
                 entered, focus = code & 0x7F == ENTER, bool(flags & _FOCUS_FLAG)
+                self.inside = window.id if entered else None
                 out.append(CrossingEvent(window.id, entered, x, y, state, mode, detail, focus))
 
     def _focus_change(self, data: bytes, out: list[HostEvent]) -> None:

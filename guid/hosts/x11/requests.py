@@ -26,6 +26,7 @@ X: Final = 1
 Y: Final = 2
 WIDTH: Final = 4
 HEIGHT: Final = 8
+SIBLING: Final = 32
 STACK_MODE: Final = 64
 
 _CREATE: Final = Struct("=BBHIIhhHHHHII")
@@ -90,6 +91,10 @@ def configure_window(window: int, values: Mapping[int, int]) -> bytes:
 
 def raise_window(window: int) -> bytes:
     return configure_window(window, {STACK_MODE: 0})
+
+
+def stack_below(window: int, sibling: int) -> bytes:
+    return configure_window(window, {SIBLING: sibling, STACK_MODE: 1})
 
 
 def change_property(window: int, name: int, kind: int, bits: int, data: bytes) -> bytes:

@@ -33,6 +33,8 @@ class HostWindow:
     """The last of our own requests that maps or unmaps it: what happened before that is no news."""
     reparented: bool = False
     """Whether a window manager put it into a frame of its own, so that X's coordinates are relative to that."""
+    mapping_turn: int = 0
+    """How often it was to be mapped: what was found out for an earlier time does not count."""
     asked: deque[Geometry] = field(default_factory=lambda: deque(maxlen=_ECHOES))
     """Geometries that we asked for and that no event has confirmed yet, oldest first; of a flood, the last ones."""
     asking_serial: int = 0
