@@ -69,6 +69,7 @@ class Requests:
             "resume": self._resume,
             "follow": self._follow,
             "swap": self._swap,
+            "used": self._used,
         }
         poll.register(listener.fileno(), select.EPOLLIN)
 
@@ -172,6 +173,13 @@ class Requests:
         vm = self._vm(str(request["name"]))
         vm.followers.append(client)
         client.send({"ok": True, **vm.row()})
+
+    def _used(self, client: LineSocket, request: Message) -> None:
+        """The user starts something in the VM: what that shows may have the focus."""
+        vm = self._vm(str(request["name"]))
+        if vm.child is not None:
+            vm.child.line.send({"op": "used"})
+        client.send({"ok": True})
 
     def _swap(self, client: LineSocket, request: Message) -> None:
         """Answered when the last of the VMs has moved, or not."""

@@ -261,6 +261,8 @@ class Worker:
                     self._supervisor.send({"event": "shown", "windows": sorted(self._shown())})
                 case "await":
                     self._awaited = frozenset(request["windows"])
+                case "used":
+                    self._host.used()
                 case "let go":
                     self._let_go()
 

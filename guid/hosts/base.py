@@ -158,6 +158,9 @@ class DisplayHost(ABC):
     def dock(self, window: WindowId) -> None:
         """Put the window into the notification area, now or once there is one. It is never mapped as a window."""
 
+    def used(self) -> None:  # noqa: B027 - optional: there may be nobody whose focus could be stolen
+        """The user has just asked for something that will show new windows: those may take the keyboard."""
+
     def sync(self) -> None:  # noqa: B027 - optional: there may be nobody to wait for
         """Send everything and wait until the display has done it. Not for every day: it waits."""
 

@@ -89,6 +89,36 @@ def test_the_user_makes_a_window_fullscreen(rig: Rig) -> None:
     wait_for("its size", lambda: size(program) == (2048 - 6, 1280 - 6))
 
 
+def test_what_the_user_starts_is_newer_than_what_was_there(rig: Rig) -> None:
+    def used(title: str) -> int:
+        window = rig.desk.window(rig.wait_window(title)["local_id"])
+        found = window.get_full_property(rig.desk.display.intern_atom("_NET_WM_USER_TIME"), Xatom.CARDINAL)
+        return int(found.value[0])
+
+    window(rig, "by itself", 100, 100)
+    before = used("by itself")
+    rig.request("used", name="work")
+    window(rig, "asked for", 500, 100)
+    assert used("asked for") > before
+
+
+def test_a_menu_keeps_off_a_panel_that_comes_later(rig: Rig) -> None:
+    menu = rig.guest.root.create_window(
+        50, 0, 100, 80, 0, X.CopyFromParent, background_pixel=0x123456, override_redirect=True
+    )
+    menu.map()
+    rig.guest.sync()
+    wait_for("the menu at the top", lambda: [row for row in rig.windows() if row["mapped"] and row["y"] == 3])
+    panel = rig.desk.root.create_window(0, 0, 2048, 40, 0, X.CopyFromParent)
+    atom = rig.desk.display.intern_atom
+    panel.change_property(atom("_NET_WM_WINDOW_TYPE"), Xatom.ATOM, 32, [atom("_NET_WM_WINDOW_TYPE_DOCK")])
+    panel.change_property(atom("_NET_WM_STRUT"), Xatom.CARDINAL, 32, [0, 0, 40, 0])
+    panel.map()
+    rig.desk.sync()
+    wait_for("the menu below the panel", lambda: [row for row in rig.windows() if row["mapped"] and row["y"] == 43])
+    wait_for("the AppVM to know", lambda: menu.get_geometry().y == 43)
+
+
 def test_a_click_goes_to_the_window_that_the_user_sees(rig: Rig) -> None:
     """The desktop has one window above, the AppVM the other; then the other way round."""
     windows = [window(rig, f"window {number}", 300 + 50 * number, 300 + 50 * number) for number in range(2)]

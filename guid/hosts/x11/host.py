@@ -148,6 +148,9 @@ class X11Host(DisplayHost):
         self._pacing.close_batch()
         self._connection.flush()
 
+    def used(self) -> None:
+        self._user_time.now()
+
     def sync(self) -> None:
         self._connection.sync()
 

@@ -1,8 +1,8 @@
 """A window that comes up by itself does not take the keyboard from where the user types: it says when its VM was used.
 
 Window managers compare that time with the one of the window that has the focus (EWMH, _NET_WM_USER_TIME), and let what
-is older only demand attention. A press of a key or button is use, and so is that the daemon begins to show the VM,
-which the user has asked for. The VM itself has no say.
+is older only demand attention. A press of a key or button is use, and so is what the user asks for elsewhere: that the
+VM is shown, or that a program is started in it. The VM itself has no say.
 """
 
 from struct import Struct
@@ -28,14 +28,13 @@ class UserTime:
         self._property = atoms["_NET_WM_USER_TIME"]
         self._time: int | None = None
         self.clock = connection.new_id()
-        """A window whose first PropertyNotify tells the time at which this was made: pass that to `used`."""
-        x.send(
-            connection,
-            [
-                x.create_window(self.clock, root, -1, -1, 1, 1, {x.EVENT_MASK: _PROPERTY_EVENTS}),
-                x.change_property(self.clock, self._property, Xatom.CARDINAL, 32, b""),
-            ],
-        )
+        """A window whose PropertyNotify tells the time at which `now` was called: pass that to `used`."""
+        x.send(connection, [x.create_window(self.clock, root, -1, -1, 1, 1, {x.EVENT_MASK: _PROPERTY_EVENTS})])
+        self.now()
+
+    def now(self) -> None:
+        """The user does something for this VM just now, elsewhere."""
+        x.send(self._connection, [x.change_property(self.clock, self._property, Xatom.CARDINAL, 32, b"")])
 
     def used(self, time: int, window: HostWindow | None = None) -> None:
         """The user did something at that time, in this window if in one."""
