@@ -43,14 +43,11 @@ class Builder:
     def redirect(self, window: HostWindow, override_redirect: bool) -> None:
         """An unmapped window is to be of the other kind."""
         window.override_redirect = override_redirect
-        attributes = {x.OVERRIDE_REDIRECT: int(override_redirect)}
-        x.send(self._connection, [x.change_attributes(window.frame.outer, attributes)])
         self._give_border(window, self._border(override_redirect))
 
     def make_icon(self, window: HostWindow) -> None:
         """An unmapped window is to be an icon in the notification area."""
-        if window.override_redirect:
-            self.redirect(window, False)
+        window.override_redirect = False
         self._give_border(window, self._config.tray_border)
 
     def _border(self, override_redirect: bool) -> int:
@@ -65,9 +62,19 @@ class Builder:
 
     def _give_border(self, window: HostWindow, border: int) -> None:
         frame = window.frame
+        requests: list[bytes] = []
         if border != frame.border:
-            border_requests = frame.set_border(border, window.geometry)
-            x.send(self._connection, [*border_requests, *self._properties.size_hints(frame, window.hints)])
+            # A window manager would carry out the outer window's part of it later, after the bars have their places.
+            requests = [
+                self._redirected(window, True),
+                *frame.set_border(border, window.geometry),
+                *self._properties.size_hints(frame, window.hints),
+            ]
+        x.send(self._connection, [*requests, self._redirected(window, window.override_redirect)])
+
+    @staticmethod
+    def _redirected(window: HostWindow, override_redirect: bool) -> bytes:
+        return x.change_attributes(window.frame.outer, {x.OVERRIDE_REDIRECT: int(override_redirect)})
 
     def _make(self, window: HostWindow) -> None:
         config, frame = self._config, window.frame

@@ -12,6 +12,7 @@ from guid.hosts.base import HostConfig
 from guid.hosts.x11.tint import tinted
 from tests.conformance.hosts.desktop import X11Desktop
 from tests.conformance.hosts.pictures import noise, whole
+from tests.guid.hosts.x11.managed import start_openbox
 from tests.xserver import XServer, wait_until
 
 ONE = WindowId(1)
@@ -62,8 +63,11 @@ def wait_shown(desktop: X11Desktop, border: int, *, tint: bool) -> None:
     wait_until(lambda: np.array_equal(desktop.content(Geometry(0, 0, SIZE, SIZE)), expected), "the icon")
 
 
+@pytest.mark.parametrize("managed", [False, True])
 @pytest.mark.parametrize(("border", "tint"), [(1, True), (1, False), (2, False), (2, True), (0, True)])
-def test_an_icon_has_its_labels_colour(server: XServer, border: int, tint: bool) -> None:
+def test_an_icon_has_its_labels_colour(server: XServer, border: int, tint: bool, managed: bool) -> None:
+    if managed:
+        start_openbox(server)
     desktop = X11Desktop(server, config(border, tint=tint))
     process = panel(server)
     try:
