@@ -13,7 +13,7 @@ from guid.core.trusted import Geometry, WindowId
 from guid.core.windows import Window, WindowTable
 from guiproto.messages import Configure
 
-_MOST_OVERRIDING: Final = 256
+_MOST_OVERRIDING: Final = 64
 """Override-redirect windows that are shown at a time: a menu in a menu, tooltips and notifications are a dozen."""
 
 

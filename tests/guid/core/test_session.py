@@ -629,10 +629,10 @@ def test_override_redirect_windows_may_cover_it_where_the_user_says_so() -> None
 
 def test_override_redirect_windows_past_a_number_are_managed() -> None:
     book = Playbook()
-    for number in range(1, 258):
+    for number in range(1, 66):
         book.agent(Create(number, 9, 40, 5, 5, 0, 1))
-    maps = book.agent(*(Map(number, 0, 1) for number in range(1, 258))).of(MapWindow)
-    assert [command.override_redirect for command in maps] == [True] * 256 + [False]
+    maps = book.agent(*(Map(number, 0, 1) for number in range(1, 66))).of(MapWindow)
+    assert [command.override_redirect for command in maps] == [True] * 64 + [False]
 
 
 def test_a_smaller_screen_leaves_room_between_override_redirect_windows() -> None:
