@@ -112,7 +112,8 @@ def test_a_menu_keeps_off_a_panel_that_comes_later(rig: Rig) -> None:
     panel = rig.desk.root.create_window(0, 0, 2048, 40, 0, X.CopyFromParent)
     atom = rig.desk.display.intern_atom
     panel.change_property(atom("_NET_WM_WINDOW_TYPE"), Xatom.ATOM, 32, [atom("_NET_WM_WINDOW_TYPE_DOCK")])
-    panel.change_property(atom("_NET_WM_STRUT"), Xatom.CARDINAL, 32, [0, 0, 40, 0])
+    strut = [0, 0, 40, 0, 0, 0, 0, 0, 0, 2047, 0, 0]
+    panel.change_property(atom("_NET_WM_STRUT_PARTIAL"), Xatom.CARDINAL, 32, strut)
     panel.map()
     rig.desk.sync()
     wait_for("the menu below the panel", lambda: [row for row in rig.windows() if row["mapped"] and row["y"] == 43])
