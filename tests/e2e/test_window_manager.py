@@ -1,6 +1,7 @@
 """AppVM windows under a real window manager: what programs wish, what the user does with it, and where clicks go."""
 
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +99,14 @@ def test_what_the_user_starts_is_newer_than_what_was_there(rig: Rig) -> None:
     window(rig, "by itself", 100, 100)
     before = used("by itself")
     rig.request("used", name="work")
-    window(rig, "asked for", 500, 100)
-    assert used("asked for") > before
+    numbers = count()
+
+    def another_is_newer() -> bool:
+        title = f"asked for {next(numbers)}"
+        window(rig, title, 500, 100)
+        return used(title) > before
+
+    wait_for("a newer window, once the worker has heard of it", another_is_newer)
 
 
 def test_a_menu_keeps_off_a_panel_that_comes_later(rig: Rig) -> None:
