@@ -83,7 +83,7 @@ class X11Host(DisplayHost):
         self._builder = Builder(connection, self._windows, self._properties, config, root)
         self._kinship = Kinship(connection, self._windows, self._properties)
         self._user_time = UserTime(connection, self._atoms, root)
-        self._input = Input(self._windows, self._user_time.used)
+        self._input = Input(self._windows, self._pressed)
         self._lockers = Lockers(connection, self._replies, self._windows, root, config.screen_lockers)
         self._exposures = Exposures(self._windows)
         self._placement = Placement(connection, self._replies, self._windows, root)
@@ -283,6 +283,11 @@ class X11Host(DisplayHost):
         x.send(self._connection, [x.change_attributes(inner, {x.CURSOR: self._cursors.get(cursor)})])
 
     # --- events that concern more than one part ---
+
+    def _pressed(self, time: int, window: HostWindow) -> None:
+        self._user_time.used(time, window)
+        if window.docked:
+            self._tray.pressed(time, window)
 
     def _configured(self, data: bytes, out: list[HostEvent]) -> None:
         for _, _, _, xid, _, _, _, width, height, _, _ in _ROOT_CONFIGURE_EVENT.iter_unpack(data):

@@ -38,6 +38,7 @@ _DELETE_PROPERTY: Final = Struct("=BxHII")
 _SEND_EVENT: Final = Struct("=BBHII")
 _CLIENT_MESSAGE: Final = Struct("=BBHII5I")
 _UNMAP_EVENT: Final = Struct("=BxHIIB19x")
+_SET_FOCUS: Final = Struct("=BBHII")
 _CREATE_GC: Final = Struct("=BxHIIII")
 _OPEN_FONT: Final = Struct("=BxHIHxx")
 _GLYPH_CURSOR: Final = Struct("=BxHIIIHH6H")
@@ -121,6 +122,11 @@ def client_message(window: int, kind: int, values: tuple[int, int, int, int, int
 def unmap_notify(root: int, window: int) -> bytes:
     """The UnmapNotify event with which a client withdraws a window (ICCCM 4.1.4), for `send_event`."""
     return _UNMAP_EVENT.pack(_UNMAP_NOTIFY_EVENT, 0, root, window, 0)
+
+
+def set_input_focus(window: int, time: int) -> bytes:
+    """If the window goes, its parent is to have the keyboard."""
+    return _SET_FOCUS.pack(42, 2, 3, window, time)
 
 
 def create_gc(gc: int, drawable: int) -> bytes:

@@ -60,6 +60,10 @@ class Tray:
                 if window.docked:
                     self._ask(window, owner)
 
+    def pressed(self, time: int, window: HostWindow) -> None:
+        """The user clicked on an icon: keys are for its VM, which may open a menu, and not for who had them."""
+        x.send(self._connection, [x.set_input_focus(window.frame.outer, time)])
+
     def destroyed(self, data: bytes, out: list[HostEvent]) -> None:  # noqa: ARG002 - one signature for all handlers
         """DestroyNotify events."""
         for _, _, _, xid in _DESTROY_EVENT.iter_unpack(data):

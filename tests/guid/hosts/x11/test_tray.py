@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from guid.core.host_events import FocusEvent, KeyEvent
 from guid.core.trusted import Geometry, Label, WindowId
 from guid.hosts.base import HostConfig
 from guid.hosts.x11.tint import tinted
@@ -86,6 +87,22 @@ def test_pixels_that_came_before_the_docking_are_tinted_as_well(server: XServer)
         desktop.host.attach(ONE, PICTURE.pages, 22, 22)
         desktop.host.dock(ONE)
         wait_shown(desktop, 1, tint=True)
+    finally:
+        desktop.close()
+        end(process)
+
+
+def test_keys_follow_a_click_on_an_icon(server: XServer) -> None:
+    desktop = X11Desktop(server, config(1, tint=True))
+    process = panel(server)
+    try:
+        dock(desktop)
+        wait_shown(desktop, 1, tint=True)
+        desktop.click(10, 10, 1)
+        events = desktop.settle()
+        assert [event.focused for event in events if isinstance(event, FocusEvent)][-1:] == [True]
+        desktop.type_key(400, 300, 38)
+        assert [event.window for event in desktop.settle() if isinstance(event, KeyEvent)] == [ONE, ONE]
     finally:
         desktop.close()
         end(process)
