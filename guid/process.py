@@ -174,7 +174,9 @@ def host_config(spec: VmSpec) -> HostConfig:
         border_width=settings.border_width,
         border_managed=settings.border == "all",
         title_prefix=settings.title_prefix,
-        allow_fullscreen=settings.allow_fullscreen,
+        screen_lockers=tuple(name for part in settings.screensaver_names.split(",") if (name := part.strip())),
+        tray_border=next((width for width in (1, 2) if settings.trayicon_mode.endswith(f"border{width}")), 0),
+        tray_tint=settings.trayicon_mode.startswith("tint"),
     )
 
 
@@ -186,6 +188,7 @@ def session_config(spec: VmSpec) -> SessionConfig:
         border_width=settings.border_width,
         border_managed=settings.border == "all",
         override_redirect=settings.override_redirect == "allow",
+        override_redirect_protection=settings.override_redirect_protection,
         allow_fullscreen=settings.allow_fullscreen,
         utf8_titles=settings.allow_utf8_titles,
         allow_frames=True,  # a backend's mapper that cannot map them refuses by itself

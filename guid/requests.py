@@ -81,6 +81,7 @@ class Requests:
             "swap": self._swap,
             "reload": self._reload,
             "settings": self._settings,
+            "used": self._used,
         }
         poll.register(listener.fileno(), select.EPOLLIN)
 
@@ -185,6 +186,13 @@ class Requests:
         vm = self._vm(str(request["name"]))
         vm.followers.append(client)
         client.send({"ok": True, **vm.row(), "stale": not self._control.configuration().is_current()})
+
+    def _used(self, client: LineSocket, request: Message) -> None:
+        """The user starts something in the VM: what that shows may have the focus."""
+        vm = self._vm(str(request["name"]))
+        if vm.child is not None:
+            vm.child.line.send({"op": "used"})
+        client.send({"ok": True})
 
     def _swap(self, client: LineSocket, request: Message) -> None:
         """Answered when the last of the VMs has moved, or not."""

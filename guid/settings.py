@@ -44,6 +44,17 @@ class VmSettings:
         "allow", "windows that no window manager minds, as menus", _one_of("allow", "disabled"), live=True
     )
     notifications: bool = _setting(True, "what guid refuses the VM is told on the desktop, not only logged", live=True)
+    override_redirect_protection: bool = _setting(True, "these may not cover nearly all of the screen together")
+    screensaver_names: str = _setting(
+        "xscreensaver, xscreensaver-gfx, xscreensaver-auth, xsecurelock, i3lock, slock, xlock, xfce4-screensaver, "
+        "light-locker, mate-screensaver, cinnamon-screensaver, gnome-screensaver, kscreenlocker_greet",
+        "screen lockers that no menu may appear above, by the first name in their WM_CLASS, with commas between",
+    )
+    trayicon_mode: str = _setting(
+        "tint+border1",
+        "how icons in the notification area show whose they are: in their VM's colours, by a border, or both",
+        _one_of("tint", "tint+border1", "tint+border2", "border1", "border2"),
+    )
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

@@ -85,6 +85,8 @@ class Worker:
             do.SetClass: lambda c: host.set_class(c.window, c.name),
             do.SetHints: lambda c: host.set_hints(c.window, c.hints),
             do.SetState: lambda c: host.set_state(c.window, c.set, c.unset),
+            do.Maximize: lambda c: host.maximize(c.window, c.maximized),
+            do.SetTransientFor: lambda c: host.set_transient_for(c.window, c.owner),
             do.SetCursor: lambda c: host.set_cursor(c.window, c.cursor),
             do.DockWindow: lambda c: host.dock(c.window),
             do.Log: lambda c: log.warning("%s: %s", spec.name, c.text),
@@ -270,6 +272,8 @@ class Worker:
                     self._supervisor.send({"event": "shown", "windows": sorted(self._shown())})
                 case "await":
                     self._awaited = frozenset(request["windows"])
+                case "used":
+                    self._host.used()
                 case "let go":
                     self._let_go()
                 case "settings":

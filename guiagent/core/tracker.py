@@ -179,8 +179,9 @@ class Tracker:
 
     def _transient_for(self, event: TransientFor) -> Iterable[Operation]:
         window = self.windows.get(event.window)
-        if window is not None:
+        if window is not None and window.transient_for != event.parent:
             window.transient_for = event.parent
+            self._mark(window, Due.OWNER)
         return ()
 
     def _state_wished(self, event: StateWished) -> Iterable[Operation]:

@@ -52,6 +52,7 @@ class Due:
     UNMAP: Final = 32
     MAP: Final = 64
     CURSOR: Final = 128
+    OWNER: Final = 256
 
 
 @dataclass(slots=True)
@@ -183,6 +184,8 @@ class Window:
         if self.due & Due.MAP and self.mapped and not self.shown:
             out.append(Dock(self.id) if self.docked else Map(self.id, parent, self.override_redirect))
             self.shown = True
+        elif self.due & Due.OWNER and self.shown and not self.docked:
+            out.append(Map(self.id, parent, self.override_redirect))  # daemons that do not know this ignore it
 
     def _pixels(self, out: list[Message], buffer: Buffer) -> None:
         if self.dumped is not buffer:

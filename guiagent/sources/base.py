@@ -209,11 +209,11 @@ class Source(ABC):
 
     @abstractmethod
     def button(self, operation: Button) -> None:
-        """A pointer button goes down (kind 4) or up (kind 5) at x, y of the window."""
+        """A pointer button goes down (kind 4) or up (kind 5) at x, y of the window, whatever programs put above it."""
 
     @abstractmethod
     def motion(self, operation: Motion) -> None:
-        """The pointer is at x, y of the window."""
+        """The pointer is at x, y of the window, which is on top from now on unless a button is held."""
 
     @abstractmethod
     def crossing(self, operation: Crossing) -> None:

@@ -103,6 +103,8 @@ def run(args: argparse.Namespace, backend: str) -> int:
     if not any(row["name"] == name for row in served(runtime_dir())):
         print(f"guid: starting {name}", file=sys.stderr, flush=True)
         resume(name, view_of(args))
+    with contextlib.suppress(MachineCannot), daemon.connect(runtime_dir()) as client:
+        client.request("used", name=name)
     driver = driver_of(backend)
     try:
         return driver.run(name, args.command, pass_io=args.pass_io)

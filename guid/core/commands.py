@@ -103,6 +103,22 @@ class SetState:
 
 
 @dataclass(frozen=True, slots=True)
+class Maximize:
+    """Have the window take all the room that panels leave, with its frame; or no longer."""
+
+    window: WindowId
+    maximized: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SetTransientFor:
+    """For a window that is shown; `MapWindow` says it of others."""
+
+    window: WindowId
+    owner: WindowId | None
+
+
+@dataclass(frozen=True, slots=True)
 class SetCursor:
     window: WindowId
     cursor: CursorName | None
@@ -129,5 +145,5 @@ class Notify:
 
 Command = (
     SendToAgent | CreateWindow | DestroyWindow | MapWindow | UnmapWindow | ConfigureWindow | AttachBuffer | DetachBuffer
-    | SetTitle | SetClass | SetHints | SetState | SetCursor | DockWindow | Log | Notify
+    | SetTitle | SetClass | SetHints | SetState | Maximize | SetTransientFor | SetCursor | DockWindow | Log | Notify
 )  # fmt: skip

@@ -18,6 +18,8 @@ class Quotas:
     normal after a day's work; ten times that is a program gone wild."""
     refused: int = 65536
     """Ids of refused windows that are remembered, so that what is said about them later is no violation."""
+    icon: int = 256
+    """Longest side of an icon in the notification area, in pixels: such are copied to be shown."""
     pages: int = 1 << 19
     """Pages of all window buffers together: 2 GiB, or 64 windows that fill a 4K screen each."""
 
@@ -32,8 +34,10 @@ class SessionConfig:
     """Whether windows under a window manager's care have our border too: it counts when keeping frames on screen."""
     override_redirect: bool = True
     """Whether windows may ask to be left alone by the window manager, as menus do."""
+    override_redirect_protection: bool = True
+    """Whether such windows may not cover nearly all of the work area."""
     allow_fullscreen: bool = False
-    """Whether a VM may hide its border by going fullscreen. If not, such a window fills the work area instead."""
+    """Whether a VM may hide its border by going fullscreen. If not, such a window is maximised instead."""
     utf8_titles: bool = False
     allow_frames: bool = False
     """Whether MFNDUMP, buffers by machine frame number, is served: only where the backend can map those."""

@@ -109,6 +109,14 @@ class StateEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class MaximizedEvent:
+    """The window manager has maximised the window, or has it maximised no longer, by the user's wish or ours."""
+
+    window: WindowId
+    maximized: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ScreenEvent:
     """The desktop's size or work area changed."""
 
@@ -117,5 +125,5 @@ class ScreenEvent:
 
 HostEvent = (
     KeyEvent | ButtonEvent | MotionEvent | CrossingEvent | FocusEvent | ConfiguredEvent | MappedEvent | CloseEvent
-    | StateEvent | ScreenEvent
+    | StateEvent | MaximizedEvent | ScreenEvent
 )  # fmt: skip

@@ -108,6 +108,9 @@ class Pixels:
         acknowledge = SendToAgent(WindowDumpAck(number))
         if window is None:
             return [acknowledge]
+        if window.docked and max(buffer.width, buffer.height) > self._config.quotas.icon:
+            said = self._notices.once("an icon in the notification area grew too large and is not shown")
+            return [*said, *self.detach(window), acknowledge]
         if not self._windows.has_pages(window, len(buffer.refs)):
             # The old buffer is given up as well: the agent frees it when it reads the acknowledgement.
             quota = self._config.quotas.pages

@@ -1,6 +1,7 @@
 """Where windows are: the desk's rules applied to what agents wish, and each window's two sides brought together."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from guid.core.commands import Command, ConfigureWindow, SendToAgent
 from guid.core.config import SessionConfig
@@ -8,9 +9,12 @@ from guid.core.desk import Desk
 from guid.core.host_events import ScreenInfo
 from guid.core.notices import Notices
 from guid.core.placement import Step
-from guid.core.trusted import Geometry, StateFlags, WindowId
+from guid.core.trusted import Geometry, WindowId
 from guid.core.windows import Window, WindowTable
-from guiproto.messages import Configure, WindowFlags
+from guiproto.messages import Configure
+
+_MOST_OVERRIDING: Final = 64
+"""Override-redirect windows that are shown at a time: a menu in a menu, tooltips and notifications are a dozen."""
 
 
 class Places:
@@ -18,7 +22,7 @@ class Places:
 
     def __init__(self, config: SessionConfig, screen: ScreenInfo, windows: WindowTable, notices: Notices) -> None:
         self._config = config
-        self._desk = Desk(screen, config.border_width, config.border_managed)
+        self._desk = self._desk_of(screen)
         self._windows = windows
         self._notices = notices
         self._waiting: set[WindowId] = set()
@@ -29,10 +33,18 @@ class Places:
         self._config = config
         return self.screen_changed(self._desk.screen)
 
-    def revalidate(self, window: Window, *, wanted: bool) -> list[Command]:
-        """Decide whether an unmapped window is override-redirect."""
+    def revalidate(self, window: Window, *, wanted: bool, showing: bool = False) -> list[Command]:
+        """Decide whether an unmapped window, which is about to be shown if `showing`, is override-redirect."""
         window.override_redirect = wanted and self._config.override_redirect
-        if window.override_redirect and not self._desk.may_override(window.placement.shown):
+        if not window.override_redirect:
+            return []
+        place = window.placement.shown
+        others = self._shown_beside(window) if showing else ()
+        if len(others) >= _MOST_OVERRIDING:
+            window.override_redirect = False
+            return self._notices.once(f"of more than {_MOST_OVERRIDING} override-redirect windows the rest are not")
+        kept = self._desk.keep_override(place, mapped=False)
+        if not (self._desk.may_override(place) and self._desk.may_override(kept, others)):
             window.override_redirect = False
             return self._notices.tell_once("a window that would cover the work area is not override-redirect")
         return []
@@ -54,30 +66,14 @@ class Places:
 
     def screen_changed(self, screen: ScreenInfo) -> list[Command]:
         """The screen or its work area is another."""
-        self._desk = Desk(screen, self._config.border_width, self._config.border_managed)
+        self._desk = self._desk_of(screen)
         commands: list[Command] = []
-        for window in self._windows:
-            if window.override_redirect and window.mapped:
-                commands += self.keep(window)
+        kept: list[Geometry] = []
+        for window in self._overriding():
+            place = self._desk.keep_override(window.placement.shown, mapped=True, others=kept)
+            commands += self._carry(window, window.placement.place(place))
+            kept.append(place)
         return commands
-
-    def fill(self, window: Window) -> list[Command]:
-        """Show a window that wants to be fullscreen in the whole work area, with its border, and say it is done.
-
-        Programs wait for that word, and then draw themselves as fullscreen.
-        """
-        if window.restore is None:
-            window.restore = window.placement.shown
-        done = SendToAgent(WindowFlags(window.id, int(StateFlags.FULLSCREEN), 0))
-        return [*self._carry(window, window.placement.place(self._desk.filled())), done]
-
-    def unfill(self, window: Window) -> list[Command]:
-        """Undo `fill`."""
-        if window.restore is None:
-            return []
-        back, window.restore = window.restore, None
-        done = SendToAgent(WindowFlags(window.id, 0, int(StateFlags.FULLSCREEN)))
-        return [*self._carry(window, window.placement.place(back)), done]
 
     def tick(self, now: float) -> list[Command]:
         """Time passed."""
@@ -115,8 +111,20 @@ class Places:
 
     def _kept(self, window: Window, geometry: Geometry) -> Geometry:
         if window.override_redirect:
-            return self._desk.keep_override(geometry, mapped=window.mapped)
+            others = self._shown_beside(window) if window.mapped else ()
+            return self._desk.keep_override(geometry, mapped=window.mapped, others=others)
         return self._desk.keep_managed(geometry)
+
+    def _shown_beside(self, window: Window) -> Sequence[Geometry]:
+        """The places of other override-redirect windows."""
+        return [other.placement.shown for other in self._overriding() if other is not window]
+
+    def _overriding(self) -> list[Window]:
+        return [window for window in self._windows if window.override_redirect and window.mapped]
+
+    def _desk_of(self, screen: ScreenInfo) -> Desk:
+        config = self._config
+        return Desk(screen, config.border_width, config.border_managed, config.override_redirect_protection)
 
     def _carry(self, window: Window, step: Step) -> list[Command]:
         if window.placement.deadline() is None:

@@ -23,8 +23,8 @@ from guid.core.commands import (
     MapWindow,
     Paint,
     SendToAgent,
-    SetState,
     SetTitle,
+    SetTransientFor,
     UnmapWindow,
 )
 from guid.core.config import Quotas, SessionConfig
@@ -37,6 +37,7 @@ from guid.core.host_events import (
     HostEvent,
     KeyEvent,
     MappedEvent,
+    MaximizedEvent,
     MotionEvent,
     ScreenEvent,
     ScreenInfo,
@@ -48,14 +49,13 @@ from guid.core.notices import Notices
 from guid.core.pixels import Pixels
 from guid.core.placement import Placement
 from guid.core.places import Places
-from guid.core.trusted import StateFlags, Title, WindowId
+from guid.core.states import States
+from guid.core.trusted import Title, WindowId
 from guid.core.windows import Window, WindowInfo, WindowTable
 from guiproto import messages as wire
 from guiproto.errors import PeerMisbehaved
 
 __all__ = ["Quotas", "Session", "SessionConfig"]
-
-_REPORTED = StateFlags.FULLSCREEN | StateFlags.DEMANDS_ATTENTION | StateFlags.MINIMIZE
 
 
 class Session:
@@ -68,6 +68,7 @@ class Session:
         self._places = Places(config, screen, self._windows, self._notices)
         self._pixels = Pixels(config, self._windows, self._notices)
         self._looks = Looks(config, self._windows, self._notices)
+        self._states = States(config, self._windows)
         self._input = Input()
         self._handlers: dict[type[Any], Callable[[Any], list[Command]]] = {
             wire.ShmImage: self._pixels.shm_image,
@@ -80,7 +81,7 @@ class Session:
             wire.Unmap: self._unmap,
             wire.Dock: self._dock,
             wire.Configure: self._configure,
-            wire.WindowFlags: self._window_flags,
+            wire.WindowFlags: self._states.wished,
             wire.WmName: self._looks.title,
             wire.WmClass: self._looks.window_class,
             wire.WindowHints: self._looks.hints,
@@ -112,20 +113,17 @@ class Session:
             case CloseEvent():
                 return [SendToAgent(wire.Close(window.id))]
             case StateEvent():
-                window.hides_border = window.hides_border and StateFlags.FULLSCREEN not in event.unset
-                set_, unset = int(event.set & _REPORTED), int(event.unset & _REPORTED)
-                return [SendToAgent(wire.WindowFlags(window.id, set_, unset))] if set_ or unset else []
+                return self._states.changed(window, event)
+            case MaximizedEvent():
+                return self._states.maximized(window, event)
 
     def reconfigure(self, config: SessionConfig) -> list[Command]:
         """The user has changed the settings: they count from now on, and titles are said again for a host's sake."""
         self._config = config
         self._pixels.reconfigure(config)
         self._looks.reconfigure(config)
-        commands: list[Command] = [SetTitle(window.id, window.title or Title("")) for window in self._windows]
-        if not config.allow_fullscreen:
-            hiding = [window.id for window in self._windows if window.hides_border]
-            commands += [SetState(window, StateFlags(0), StateFlags.FULLSCREEN) for window in hiding]
-        return commands + self._places.reconfigure(config)
+        titles: list[Command] = [SetTitle(window.id, window.title or Title("")) for window in self._windows]
+        return [*titles, *self._states.reconfigure(config), *self._places.reconfigure(config)]
 
     def take_damage(self) -> list[Paint]:
         """What to paint for all damage since the last call, clipped to the buffers as they are now."""
@@ -192,14 +190,24 @@ class Session:
 
     def _map(self, message: wire.Map) -> list[Command]:
         window = self._windows.get(message.window)
-        if window is None or window.mapped or window.docked:
+        if window is None or window.docked:
             return []
-        commands = self._places.revalidate(window, wanted=bool(message.override_redirect))
+        if window.mapped:
+            return self._belongs(window, message.transient_for)
+        commands = self._places.revalidate(window, wanted=bool(message.override_redirect), showing=True)
         if window.override_redirect or not window.minimised:  # a minimised one is where the user had it
             commands += self._places.keep(window)
         window.transient_for = self._windows.owner(window, message.transient_for)
         window.mapped, window.minimised = True, False
         return [*commands, MapWindow(window.id, window.override_redirect, window.transient_for)]
+
+    def _belongs(self, window: Window, number: int) -> list[Command]:
+        """What else a MAP of a mapped window says has been decided; but its owner may be another by now."""
+        owner = self._windows.owner(window, number)
+        if owner == window.transient_for:
+            return []
+        window.transient_for = owner
+        return [SetTransientFor(window.id, owner)]
 
     def _unmap(self, message: wire.Unmap) -> list[Command]:
         window = self._windows.get(message.window)
@@ -213,6 +221,9 @@ class Session:
         window = self._windows.get(message.window)
         if window is None or window.mapped or window.docked:
             return []
+        sizes = [(window.placement.shown.width, window.placement.shown.height), window.buffer or (0, 0)]
+        if max(map(max, sizes)) > self._config.quotas.icon:
+            return self._notices.once("an icon for the notification area is too large and not shown")
         window.override_redirect = False
         window.docked = True
         return [DockWindow(window.id)]
@@ -221,24 +232,6 @@ class Session:
         window = self._windows.get(message.window)
         geometry = validate.configure(message)
         return [] if window is None else self._places.agent_says(window, geometry)
-
-    def _window_flags(self, message: wire.WindowFlags) -> list[Command]:
-        window = self._windows.get(message.window)
-        set_, unset = validate.flags(message)
-        if window is None or window.override_redirect or window.docked:
-            return []  # states are a window manager's business, and those windows are none of it
-        if window.mapped:
-            unset &= ~StateFlags.DEMANDS_ATTENTION
-        commands: list[Command] = []
-        if not self._config.allow_fullscreen:
-            if set_ & StateFlags.FULLSCREEN:
-                set_ &= ~StateFlags.FULLSCREEN
-                commands = self._places.fill(window)
-            elif unset & StateFlags.FULLSCREEN:
-                commands = self._places.unfill(window)
-        elif (set_ | unset) & StateFlags.FULLSCREEN:
-            window.hides_border = StateFlags.FULLSCREEN in set_
-        return [*commands, SetState(window.id, set_, unset)] if set_ or unset else commands
 
     def _clipboard_data(self, message: wire.ClipboardData) -> list[Command]:
         """CLIPBOARD_DATA, for whatever window: it counts only as the answer to a request, and none is made."""

@@ -6,7 +6,7 @@ from typing import Final, TypedDict
 
 from guid.core.config import Quotas
 from guid.core.placement import Placement
-from guid.core.trusted import Geometry, Title, WindowId
+from guid.core.trusted import Title, WindowId
 from guiproto.errors import PeerMisbehaved
 
 _CHAIN: Final = 32
@@ -31,10 +31,14 @@ class Window:
     pages: int = 0
     damage_rects: int = 0
     """How many were painted so far."""
-    restore: Geometry | None = None
-    """Where it was before it filled the work area instead of going fullscreen."""
     hides_border: bool = False
     """Whether it is fullscreen because its VM wished so."""
+    maximized: bool = False
+    """Whether the window manager has it maximised."""
+    instead: bool = False
+    """Whether it is maximised instead of fullscreen, which its program believes it is."""
+    keeps_maximized: bool = False
+    """Whether the user had it maximised before that."""
 
 
 class WindowInfo(TypedDict):

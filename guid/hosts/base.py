@@ -19,6 +19,7 @@ from guid.core.host_events import (
     HostEvent,
     KeyEvent,
     MappedEvent,
+    MaximizedEvent,
     MotionEvent,
     ScreenEvent,
     ScreenInfo,
@@ -38,6 +39,7 @@ __all__ = [
     "HostEvent",
     "KeyEvent",
     "MappedEvent",
+    "MaximizedEvent",
     "MotionEvent",
     "Rects",
     "ScreenEvent",
@@ -88,11 +90,11 @@ class DisplayHost(ABC):
 
     @abstractmethod
     def destroy(self, window: WindowId) -> None:
-        """Remove it; its buffer is detached."""
+        """Remove it; its buffer is detached, and no window is transient for it any more."""
 
     @abstractmethod
     def map(self, window: WindowId, *, override_redirect: bool, transient_for: WindowId | None) -> None:
-        """Show it, on top if it is override-redirect."""
+        """Show it, on top if it is override-redirect: but never above a screen locker."""
 
     @abstractmethod
     def unmap(self, window: WindowId) -> None:
@@ -138,12 +140,26 @@ class DisplayHost(ABC):
         """Fullscreen, minimised, demands attention."""
 
     @abstractmethod
+    def maximize(self, window: WindowId, maximized: bool) -> None:
+        """Have it take all the room that panels leave, with its frame, or have it back where it was.
+
+        ConfiguredEvent says where it is then, and MaximizedEvent that the window manager has done it.
+        """
+
+    @abstractmethod
+    def set_transient_for(self, window: WindowId, owner: WindowId | None) -> None:
+        """The window that it belongs to is another, or none, while it is shown."""
+
+    @abstractmethod
     def set_cursor(self, window: WindowId, cursor: CursorName | None) -> None:
         """A cursor of the display's own theme; None is the default one."""
 
     @abstractmethod
     def dock(self, window: WindowId) -> None:
-        """Put the window into the notification area, if there is one."""
+        """Put the window into the notification area, now or once there is one. It is never mapped as a window."""
+
+    def used(self) -> None:  # noqa: B027 - optional: there may be nobody whose focus could be stolen
+        """The user has just asked for something that will show new windows: those may take the keyboard."""
 
     def sync(self) -> None:  # noqa: B027 - optional: there may be nobody to wait for
         """Send everything and wait until the display has done it. Not for every day: it waits."""
@@ -170,6 +186,10 @@ class HostConfig:
     border_managed: bool = True
     """Whether windows under a window manager's care get our border too (`--border override-redirect` says no)."""
     title_prefix: bool = True
-    allow_fullscreen: bool = False
-    """Whether `set_state` may make a window fullscreen; if not, a window manager is asked to maximise it instead."""
+    screen_lockers: tuple[str, ...] = ("xscreensaver",)
+    """First names in WM_CLASS of screen lockers' windows, above which nothing of the VM may appear."""
+    tray_border: int = 1
+    """Width of the border around icons in the notification area; may be 0 where they are tinted."""
+    tray_tint: bool = True
+    """Whether such icons are shown in the label's colours instead of their own."""
     background: int = 0xFFFFFF

@@ -24,9 +24,8 @@ windows: dict[str, Any] = {}
 
 
 def window(title: str, x: int, y: int, width: int, height: int, **attributes: Any) -> Any:
-    made = root.create_window(
-        x, y, width, height, 0, screen.root_depth, background_pixel=dice.randrange(1 << 24), **attributes
-    )
+    attributes.setdefault("background_pixel", dice.randrange(1 << 24))
+    made = root.create_window(x, y, width, height, 0, screen.root_depth, **attributes)
     made.set_wm_name(title)
     windows[title] = made
     return made
@@ -43,7 +42,7 @@ keys = window("keys", left, top + 350, 150, 90, event_mask=X.KeyPressMask)
 keys.map()
 window("menu", left + 170, top + 350, 90, 120, override_redirect=True).map()
 if number == 0:
-    icon = window("icon", 0, 0, 24, 24)
+    icon = window("icon", 0, 0, 24, 24, background_pixel=0xFFFFFF)  # a label's tint leaves white as it is
     icon.change_property(d.intern_atom("_XEMBED_INFO"), d.intern_atom("_XEMBED_INFO"), 32, [0, 1])
     tray = d.get_selection_owner(d.intern_atom("_NET_SYSTEM_TRAY_S0"))
     words = [X.CurrentTime, 0, icon.id, 0, 0]

@@ -88,6 +88,10 @@ class Screen:
         self.window(window).set_input_focus(X.RevertToPointerRoot, X.CurrentTime)
         self._connection.sync()
 
+    def events(self) -> list[Any]:
+        """What has happened to windows that were made here."""
+        return list(self._connection.events())
+
     def sync(self) -> None:
         """Wait until the server has done everything asked so far."""
         self._connection.sync()

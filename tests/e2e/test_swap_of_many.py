@@ -156,8 +156,9 @@ def _sum(screen: Screen, row: dict[str, Any]) -> str:
         pixels = screen.window_pixels(row["local_id"])
     except Xlib.error.XError:
         return "it is not there"
-    if pixels.shape == (row["buffer_height"] + 2 * BORDER, row["buffer_width"] + 2 * BORDER):
-        pixels = pixels[BORDER:-BORDER, BORDER:-BORDER]
+    border = 1 if row["docked"] else BORDER
+    if pixels.shape == (row["buffer_height"] + 2 * border, row["buffer_width"] + 2 * border):
+        pixels = pixels[border:-border, border:-border]
     return hashlib.sha256(np.ascontiguousarray(pixels, "<u4").tobytes()).hexdigest()
 
 

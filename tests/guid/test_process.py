@@ -8,7 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from guid.control import LineSocket
-from guid.process import Child, fork
+from guid.process import Child, fork, host_config, session_config
+from guid.settings import VmSettings
+from guid.spec import VmSpec
 
 
 def _child(words: bytes) -> Child:
@@ -71,3 +73,29 @@ def test_a_worker_that_says_something_else_is_ended(words: dict[str, object]) ->
     poll.register(child.pidfd)
     assert child.end(poll)
     poll.close()
+
+
+def _spec(**chosen: object) -> VmSpec:
+    return VmSpec("work", 7, "blue", settings=VmSettings().but(chosen))
+
+
+@pytest.mark.parametrize(
+    ("mode", "border", "tint"),
+    [
+        ("tint", 0, True), ("tint+border1", 1, True), ("tint+border2", 2, True), ("border1", 1, False),
+        ("border2", 2, False),
+    ],
+)  # fmt: skip
+def test_an_icon_is_always_marked(mode: str, border: int, tint: bool) -> None:
+    config = host_config(_spec(trayicon_mode=mode))
+    assert (config.tray_border, config.tray_tint) == (border, tint)
+
+
+def test_screen_lockers_are_names_with_commas_between() -> None:
+    assert host_config(_spec(screensaver_names=" slock,, my locker ,")).screen_lockers == ("slock", "my locker")
+    assert "xscreensaver" in host_config(_spec()).screen_lockers
+
+
+def test_override_redirect_windows_are_bounded_unless_the_user_says_no() -> None:
+    assert session_config(_spec()).override_redirect_protection
+    assert not session_config(_spec(override_redirect_protection=False)).override_redirect_protection

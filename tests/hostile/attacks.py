@@ -137,6 +137,13 @@ OF_RULES: Final[Mapping[tuple[str, str], Attack]] = {
         wire.Create(9, 0, 0, 9, 9, 0, 0), wire.WmClass(9, b"\xff" * 64, b"xscreensaver\x1b".ljust(64, b"\xff"))
     ),
     ("DOCK", "the window is not mapped"): said(wire.Dock(WINDOW)),
+    ("DOCK, WINDOW_DUMP", "a docked window"): said(
+        wire.Create(9, 0, 0, 16384, 6144, 0, 0),
+        wire.Dock(9),
+        wire.Create(8, 0, 0, 9, 9, 0, 0),
+        wire.Dock(8),
+        wire.Configure(8, 0, 0, 300, 300, 0),
+    ),
     ("WINDOW_HINTS", "smallest and base size"): said(wire.WindowHints(WINDOW, 0xFFFFFFFF, *[_HUGE] * 8)),
     ("WINDOW_HINTS", "no other flags"): said(wire.WindowHints(WINDOW, 0xFFFFFE8A, *[0] * 8)),
     ("WINDOW_FLAGS", "`set` and `unset`"): said(wire.WindowFlags(WINDOW, 1, 1), ends="WINDOW_FLAGS"),

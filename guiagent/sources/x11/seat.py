@@ -52,12 +52,12 @@ class Seat:
         if message.kind == X.ButtonPress:
             self.keyboard.match(message.state)
         self._over(top.id)
-        self.pointer.button(message.kind, message.button, top.x + message.x, top.y + message.y)
+        self.pointer.button(message.kind, message.button, top.id, top.x + message.x, top.y + message.y)
 
     def motion(self, top: Top, x: int, y: int) -> None:
         """The pointer moved."""
         self._over(top.id)
-        self.pointer.move(top.x + x, top.y + y)
+        self.pointer.move(top.id, top.x + x, top.y + y)
 
     def crossing(self, top: Top, message: Crossing) -> None:
         """The pointer entered or left the window; what is inside of the window or due to a grab is neither."""

@@ -78,7 +78,7 @@ class X11Source(Source):
         self._manager = WindowManager(connection, atoms)
         self._tree = Tree(
             connection, found, self._tops, atoms, self._capture, self._manager, Tray(connection, atoms), self._emit,
-            self._seat.pointer.resize,
+            self._seat.pointer.resize, self._seat.pointer.restacked,
         )  # fmt: skip
         self._raw: dict[int, Callable[[bytes], None]] = {
             found.damage.first_event: self._capture.damaged,

@@ -65,8 +65,12 @@ class Tree:
         tray: Tray,
         emit: Callable[[SourceEvent], None],
         on_screen: Callable[[int, int], None],
+        on_stacked: Callable[[int], None],
     ) -> None:
-        """`tops` is kept up to date for others to look into; `on_screen(width, height)` hears of the root's size."""
+        """`tops` is kept up to date for others to look into; `on_screen(width, height)` hears of the root's size.
+
+        `on_stacked(window)` hears of a window that may have come to the top.
+        """
         self.tops = tops
         self.properties = Properties(connection, atoms.__getitem__, self._hinted, self._states_set)
         self._connection = connection
@@ -79,6 +83,7 @@ class Tree:
         self._embedding = atoms["_XEMBED_INFO"]
         self._emit = emit
         self._on_screen = on_screen
+        self._on_stacked = on_stacked
         self._handlers: dict[int, Callable[[Any], None]] = {
             X.CreateNotify: self._created,
             X.DestroyNotify: self._destroyed,
@@ -170,6 +175,7 @@ class Tree:
         # A title, a dialog's owner or a wish for the full screen count now: the desktop's window manager looks once.
         self.refresh()
         top.mapped = True
+        self._on_stacked(top.id)
         if not top.override_redirect:
             self._manager.mapped(top.id)
         self._emit(Mapped(top.id, top.override_redirect))
@@ -213,6 +219,7 @@ class Tree:
             self._drop_border(top.id)
         top.x, top.y, top.width, top.height = event.x, event.y, event.width, event.height
         top.override_redirect = bool(event.override)
+        self._on_stacked(top.id)
         self.report(top.id)
 
     def _gravitated(self, event: Any) -> None:

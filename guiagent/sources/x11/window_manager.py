@@ -35,6 +35,8 @@ _SUPPORTED: Final = (
     "_NET_WM_STATE_DEMANDS_ATTENTION",
     "_NET_WM_STATE_HIDDEN",
 )
+"""Not _GTK_FRAME_EXTENTS, nor is there a compositing manager's selection: pixels that cross have no transparency, and
+toolkits that draw their own frames leave out shadows and round corners then."""
 _STATES: Final = {
     "_NET_WM_STATE_FULLSCREEN": WindowFlag.FULLSCREEN,
     "_NET_WM_STATE_DEMANDS_ATTENTION": WindowFlag.DEMANDS_ATTENTION,

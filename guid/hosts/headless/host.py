@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from backends.base import MappedPages
-from guid.core.host_events import ConfiguredEvent, HostEvent, MappedEvent, ScreenEvent, ScreenInfo
+from guid.core.host_events import ConfiguredEvent, HostEvent, MappedEvent, MaximizedEvent, ScreenEvent, ScreenInfo
 from guid.core.trusted import CursorName, Geometry, SizeHints, StateFlags, Title, WindowClass, WindowId
 from guid.hosts.base import DisplayHost, HostConfig, Rects
 from guid.hosts.headless.window import Buffer, HeadlessWindow, Pixels
@@ -95,13 +95,16 @@ class HeadlessHost(DisplayHost):
 
     def destroy(self, window: WindowId) -> None:
         del self._windows[window]
+        for other in self._windows.values():
+            if other.transient_for == window:
+                other.transient_for = None
         self._stack.remove(window)
 
     def map(self, window: WindowId, *, override_redirect: bool, transient_for: WindowId | None) -> None:
         shown = self._windows[window]
         shown.override_redirect = override_redirect
         shown.border = self._border(override_redirect)
-        shown.transient_for = transient_for if transient_for in self._windows else None
+        self.set_transient_for(window, transient_for)
         if override_redirect:
             self._stack.remove(window)
             self._stack.append(window)
@@ -141,6 +144,20 @@ class HeadlessHost(DisplayHost):
     def set_state(self, window: WindowId, set_: StateFlags, unset: StateFlags) -> None:
         changed = self._windows[window]
         changed.states = (changed.states | set_) & ~unset
+
+    def maximize(self, window: WindowId, maximized: bool) -> None:
+        changed = self._windows[window]
+        if maximized is (changed.restore is not None):
+            return
+        area, border = self._screen.work_area, changed.border
+        there = Geometry(area.x + border, area.y + border, area.width - 2 * border, area.height - 2 * border)
+        place = changed.restore or there
+        changed.restore = changed.geometry if maximized else None
+        self.inject(ConfiguredEvent(window, place))
+        self.inject(MaximizedEvent(window, maximized))
+
+    def set_transient_for(self, window: WindowId, owner: WindowId | None) -> None:
+        self._windows[window].transient_for = owner if owner in self._windows else None
 
     def set_cursor(self, window: WindowId, cursor: CursorName | None) -> None:
         self._windows[window].cursor = cursor

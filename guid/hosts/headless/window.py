@@ -69,6 +69,8 @@ class HeadlessWindow:
     states: StateFlags = _NO_FLAGS
     cursor: CursorName | None = None
     docked: bool = False
+    restore: Geometry | None = None
+    """Where it was before it was maximised."""
     _painted: Pixels = field(init=False)
     """Of the content's size, 0 where nothing was painted: memory is used only where something was."""
     _extent: tuple[int, int] = (0, 0)

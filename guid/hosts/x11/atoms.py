@@ -7,13 +7,16 @@ from Xlib.protocol import request
 from shm.xconn import XConnection
 
 NAMES: Final = (
+    "MANAGER",
     "UTF8_STRING",
     "WM_CHANGE_STATE",
     "WM_DELETE_WINDOW",
     "WM_PROTOCOLS",
     "_NET_CURRENT_DESKTOP",
+    "_NET_SUPPORTING_WM_CHECK",
     "_NET_SYSTEM_TRAY_OPCODE",
     "_NET_SYSTEM_TRAY_S0",
+    "_NET_WM_ICON",
     "_NET_WM_ICON_NAME",
     "_NET_WM_NAME",
     "_NET_WM_PID",
@@ -24,6 +27,11 @@ NAMES: Final = (
     "_NET_WM_STATE_HIDDEN",
     "_NET_WM_STATE_MAXIMIZED_HORZ",
     "_NET_WM_STATE_MAXIMIZED_VERT",
+    "_NET_WM_USER_TIME",
+    "_NET_WM_WINDOW_TYPE",
+    "_NET_WM_WINDOW_TYPE_DIALOG",
+    "_NET_WM_WINDOW_TYPE_NORMAL",
+    "_NET_WM_WINDOW_TYPE_POPUP_MENU",
     "_NET_WORKAREA",
     "_QUBES_LABEL",
     "_QUBES_LABEL_COLOR",

@@ -1,8 +1,10 @@
 """A window's pixels come from memory that the X server itself reads; no put can reach past the end of that memory.
 
 Pages that a descriptor stands for are attached read-only and put from where they are. Pages that are only a view are
-copied, the damaged rectangles of them, into a region of our own, and put from there.
+copied, the damaged rectangles of them, into a region of our own, and put from there; so are icons that are tinted.
 """
+
+import mmap
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 from backends.base import MappedPages
 from guid.core.trusted import Geometry
 from guid.hosts.base import Rects
+from guid.hosts.x11.tint import tinted
 from guiproto.limits import BYTES_PER_PIXEL, PAGE_SIZE
 from shm.damage import rows
 from shm.region import Region
@@ -21,8 +24,9 @@ class Buffer:
 
     copies = False
 
-    def __init__(self, region: Region, segment: int, offset: int, width: int, height: int) -> None:
+    def __init__(self, pages: MappedPages, region: Region, segment: int, offset: int, width: int, height: int) -> None:
         assert 0 <= offset <= region.size - width * height * BYTES_PER_PIXEL, "a buffer outside its region"
+        self.pages = pages
         self.region = region
         self.segment = segment
         self.offset = offset
@@ -42,12 +46,12 @@ class ShadowBuffer(Buffer):
 
     copies = True
 
-    def __init__(self, view: memoryview, shm: ShmPath, width: int, height: int) -> None:
+    def __init__(self, pages: MappedPages, view: memoryview, shm: ShmPath, width: int, height: int) -> None:
         size = width * height * BYTES_PER_PIXEL
         assert len(view) >= size, "a buffer outside its view"
         region = Region.create(-(-size // PAGE_SIZE) * PAGE_SIZE, "window-shadow")
         try:
-            super().__init__(region, shm.attach(region), 0, width, height)
+            super().__init__(pages, region, shm.attach(region), 0, width, height)
         except BaseException:
             region.close()
             raise
@@ -66,6 +70,19 @@ class ShadowBuffer(Buffer):
         self.region.close()
 
 
+class TintedBuffer(ShadowBuffer):
+    """A copy in the colours of a label, so that none of the guest's own colours is seen."""
+
+    def __init__(self, pages: MappedPages, shm: ShmPath, width: int, height: int, color: int) -> None:
+        super().__init__(pages, _view(pages, width * height * BYTES_PER_PIXEL), shm, width, height)
+        self._color = color
+
+    def refresh(self, rects: Rects) -> None:
+        for x, y, width, height in rows(rects):
+            part = np.s_[y : y + height, x : x + width]
+            self._copy[part] = tinted(self._source[part].copy(), self._color)
+
+
 class Buffers:
     """Keeps every region attached for as long as a window shows something of it."""
 
@@ -73,14 +90,19 @@ class Buffers:
         self._shm = shm
         self._users: dict[Region, int] = {}
 
-    def open(self, pages: MappedPages, width: int, height: int) -> Buffer:
-        """The buffer for `pages`. Raises MachineCannot if the X server cannot attach them."""
-        if pages.region is None:
+    def open(self, pages: MappedPages, width: int, height: int, tint: int | None = None) -> Buffer:
+        """The buffer for `pages`, `tint`ed if that is a colour. Raises MachineCannot if the X server cannot attach it.
+
+        A tinted one is copied, pixel by pixel and slowly: for icons only.
+        """
+        if tint is not None:
+            buffer: Buffer = TintedBuffer(pages, self._shm, width, height, tint)
+        elif pages.region is None:
             assert pages.view is not None, "pages without a region have a view"
-            buffer: Buffer = ShadowBuffer(pages.view, self._shm, width, height)
+            buffer = ShadowBuffer(pages, pages.view, self._shm, width, height)
         else:
             assert width * height * BYTES_PER_PIXEL <= pages.length, "a buffer outside its pages"
-            buffer = Buffer(pages.region, self._shm.attach(pages.region), pages.offset, width, height)
+            buffer = Buffer(pages, pages.region, self._shm.attach(pages.region), pages.offset, width, height)
         self._users[buffer.region] = self._users.get(buffer.region, 0) + 1
         return buffer
 
@@ -97,6 +119,17 @@ class Buffers:
     def __len__(self) -> int:
         """How many regions are attached."""
         return len(self._users)
+
+
+def _view(pages: MappedPages, size: int) -> memoryview:
+    """The first `size` bytes, as they are at any time."""
+    if pages.region is None:
+        assert pages.view is not None, "pages without a region have a view"
+        return pages.view
+    skipped = pages.offset % mmap.ALLOCATIONGRANULARITY
+    start = pages.offset - skipped
+    mapping = mmap.mmap(pages.region.fd, skipped + size, mmap.MAP_SHARED, mmap.PROT_READ, offset=start)
+    return memoryview(mapping)[skipped:]
 
 
 def clipped(rects: NDArray[np.int32], bounds: Geometry) -> NDArray[np.int32]:

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from Xlib.protocol import request
 
 from backends.base import MappedPages
 from guid.core.host_events import CloseEvent, HostEvent, ScreenInfo
@@ -20,16 +19,20 @@ from guid.hosts.base import DisplayHost, HostConfig, Rects
 from guid.hosts.x11 import requests as x
 from guid.hosts.x11.atoms import Atoms
 from guid.hosts.x11.buffers import Buffers, clipped
+from guid.hosts.x11.builder import Builder
 from guid.hosts.x11.cursors import Cursors
 from guid.hosts.x11.exposures import EXPOSE, Exposures
-from guid.hosts.x11.frame import Frame
 from guid.hosts.x11.input import Input
+from guid.hosts.x11.kinship import Kinship
+from guid.hosts.x11.lockers import Lockers
 from guid.hosts.x11.pacing import Pacing
 from guid.hosts.x11.placement import CONFIGURE, Placement
 from guid.hosts.x11.properties import Properties
 from guid.hosts.x11.replies import Replies
 from guid.hosts.x11.screen import Screen
 from guid.hosts.x11.states import States
+from guid.hosts.x11.tray import DESTROY, REPARENT, Tray
+from guid.hosts.x11.user_time import UserTime
 from guid.hosts.x11.window import HostWindow, WindowTable
 from shm.fences import NO_EXPOSURE
 from shm.xconn import RawEvents, XConnection
@@ -43,7 +46,6 @@ _PROPERTY_EVENT: Final = Struct("=BxHIIIB15x")
 _ROOT_CONFIGURE_EVENT: Final = Struct("=BxHIIIhhHHHB5x")
 _CLIENT_MESSAGE_EVENT: Final = Struct("=BBHII5I")
 _TO_WINDOW_MANAGER: Final = 0x180000
-_REQUEST_DOCK: Final = 0
 
 log = logging.getLogger(__name__)
 
@@ -78,22 +80,30 @@ class X11Host(DisplayHost):
         self._pacing = Pacing(connection)
         self._cursors = Cursors(connection)
         self._properties = Properties(self._atoms, config)
-        self._input = Input(self._windows)
+        self._builder = Builder(connection, self._windows, self._properties, config, root)
+        self._kinship = Kinship(connection, self._windows, self._properties)
+        self._user_time = UserTime(connection, self._atoms, root)
+        self._input = Input(self._windows, self._pressed)
+        self._lockers = Lockers(connection, self._replies, self._windows, root, config.screen_lockers)
         self._exposures = Exposures(self._windows)
         self._placement = Placement(connection, self._replies, self._windows, root)
         self._states = States(
-            connection, self._replies, self._windows, self._atoms, self._properties, root,
-            allow_fullscreen=config.allow_fullscreen,
-        )  # fmt: skip
+            connection, self._replies, self._windows, self._atoms, self._properties, self._screen, self._placement
+        )
+        self._tray = Tray(connection, self._replies, self._windows, self._atoms, self._properties, root, self._builder)
         self._handlers: dict[int, Callable[[bytes, list[HostEvent]], None]] = {
             **self._input.handlers,
             **self._placement.handlers,
             CONFIGURE: self._configured,
+            DESTROY: self._tray.destroyed,
+            REPARENT: self._reparented,
             EXPOSE: self._exposures.add,
             NO_EXPOSURE: self._pacing.executed,
             _PROPERTY: self._property_changed,
             _CLIENT_MESSAGE: self._message,
         }
+        connection.sync()
+        self.events()  # the time at which this VM began to be shown, before its first window
 
     # --- the loop's side ---
 
@@ -138,13 +148,15 @@ class X11Host(DisplayHost):
         self._pacing.close_batch()
         self._connection.flush()
 
+    def used(self) -> None:
+        self._user_time.now()
+
     def sync(self) -> None:
         self._connection.sync()
 
     def reconfigure(self, config: HostConfig) -> None:
         self._config = self._properties.config = config
-        self._states.allow_fullscreen = config.allow_fullscreen
-        changed = [window for window in self._windows if self._border(window.override_redirect) != window.frame.border]
+        changed = self._builder.reconfigure(config)
         if not changed:
             return
         connection = self._connection
@@ -155,7 +167,7 @@ class X11Host(DisplayHost):
             if reply[0] != x.REPLY:
                 continue  # somebody has destroyed it
             frame = window.frame
-            x.send(connection, frame.reborder(self._border(window.override_redirect), *x.size(reply)))
+            x.send(connection, frame.reborder(self._builder.border_of(window), *x.size(reply)))
             x.send(connection, self._properties.size_hints(frame, window.hints))
             self._placement.ask(window, window.geometry)
         x.send(connection, [x.ungrab_server()])
@@ -173,47 +185,34 @@ class X11Host(DisplayHost):
 
     def create(self, window: WindowId, geometry: Geometry, *, override_redirect: bool) -> int:
         assert self._windows.get(window) is None, "a window is created once"
-        connection, config = self._connection, self._config
-        outer, inner, right, bottom = (connection.new_id() for _ in range(4))
-        frame = Frame(outer, inner, right, bottom, self._border(override_redirect))
-        new = HostWindow(window, frame, geometry, override_redirect, frame.clamp(geometry))
-        self._windows.add(new)
-        background = config.background
-        x.send(
-            connection,
-            [
-                *frame.build(
-                    self._screen.root, geometry, config.label.color, background, override_redirect=override_redirect
-                ),
-                *self._properties.identity(frame, window),
-                *self._properties.size_hints(frame, None),
-                frame.watch(),
-            ],
-        )
-        return outer
+        return self._builder.build(window, geometry, override_redirect=override_redirect).frame.outer
 
     def destroy(self, window: WindowId) -> None:
         gone = self._windows.remove(window)
+        self._input.gone(window)
         x.send(self._connection, [x.destroy_window(gone.frame.outer)])
+        self._kinship.gone(window)
         self._drop_buffer(gone)
         for xid in gone.frame.ids:
             self._connection.free_id(xid)
 
     def map(self, window: WindowId, *, override_redirect: bool, transient_for: WindowId | None) -> None:
         shown = self._windows[window]
-        frame = shown.frame
-        other = None if transient_for is None else self._windows.get(transient_for)
-        requests = self._properties.transient_for(frame, None if other is None else other.frame)
         if shown.override_redirect != override_redirect:
-            requests += self._redirect(shown, override_redirect)
-        x.send(self._connection, requests)
+            self._builder.redirect(shown, override_redirect)
+        self._kinship.belongs(shown, transient_for)
+        if not (override_redirect or shown.has_icon):
+            shown.has_icon = True
+            x.send(self._connection, self._properties.icon(shown.frame))
         if not shown.mapped:
             self._states.before_map(shown)
-        x.send(
-            self._connection,
-            [*([x.raise_window(frame.outer)] if override_redirect else []), x.map_window(frame.outer)],
-        )
+            self._user_time.tell(shown)
         self._is_mapped(shown, True)
+        if override_redirect:
+            self._lockers.map(shown, unlocked=self._input.inside is not None)
+        else:
+            x.send(self._connection, [x.map_window(shown.frame.outer)])
+        shown.mapping_serial = self._connection.serial
 
     def unmap(self, window: WindowId) -> None:
         hidden = self._windows[window]
@@ -221,6 +220,7 @@ class X11Host(DisplayHost):
         withdraw = x.send_event(self._screen.root, _TO_WINDOW_MANAGER, x.unmap_notify(self._screen.root, outer))
         x.send(self._connection, [x.unmap_window(outer), withdraw])
         self._is_mapped(hidden, False)
+        self._input.gone(window)
         self._states.after_unmap(hidden)
 
     def configure(self, window: WindowId, geometry: Geometry) -> None:
@@ -228,34 +228,10 @@ class X11Host(DisplayHost):
 
     def dock(self, window: WindowId) -> None:
         docked = self._windows[window]
-        requests = self._redirect(docked, False) if docked.override_redirect else []
-        x.send(self._connection, requests + self._properties.embedding(docked.frame))
-        outer = docked.frame.outer
-
-        def answer(reply: Any) -> None:
-            tray = int(reply.owner.id) if reply.owner else 0
-            if tray and self._windows.get(window) is docked:
-                opcode = self._atoms["_NET_SYSTEM_TRAY_OPCODE"]
-                message = x.client_message(tray, opcode, (0, _REQUEST_DOCK, outer, 0, 0))
-                x.send(self._connection, [x.send_event(tray, 0, message)])
-
-        self._replies.ask(request.GetSelectionOwner, answer, selection=self._atoms["_NET_SYSTEM_TRAY_S0"])
-
-    def _border(self, override_redirect: bool) -> int:
-        config = self._config
-        if override_redirect:
-            return max(1, config.border_width)
-        return config.border_width if config.border_managed else 0
-
-    def _redirect(self, window: HostWindow, override_redirect: bool) -> list[bytes]:
-        window.override_redirect = override_redirect
-        frame = window.frame
-        border = self._border(override_redirect)
-        requests = [x.change_attributes(frame.outer, {x.OVERRIDE_REDIRECT: int(override_redirect)})]
-        if border != frame.border:
-            requests += frame.set_border(border, window.geometry)
-            requests += self._properties.size_hints(frame, window.hints)
-        return requests
+        self._builder.make_icon(docked)
+        self._tray.dock(docked)
+        if docked.buffer is not None:
+            self.attach(window, docked.buffer.pages, docked.buffer.width, docked.buffer.height)
 
     def _is_mapped(self, window: HostWindow, mapped: bool) -> None:
         window.mapped = window.visible = mapped
@@ -265,7 +241,8 @@ class X11Host(DisplayHost):
 
     def attach(self, window: WindowId, pages: MappedPages, width: int, height: int) -> None:
         shown = self._windows[window]
-        buffer = self._buffers.open(pages, width, height)
+        tint = self._config.label.color if shown.docked and self._config.tray_tint else None
+        buffer = self._buffers.open(pages, width, height, tint)
         self._drop_buffer(shown)
         shown.buffer = buffer
 
@@ -314,11 +291,22 @@ class X11Host(DisplayHost):
     def set_state(self, window: WindowId, set_: StateFlags, unset: StateFlags) -> None:
         self._states.change(self._windows[window], set_, unset)
 
+    def maximize(self, window: WindowId, maximized: bool) -> None:
+        self._states.maximize(self._windows[window], maximized)
+
+    def set_transient_for(self, window: WindowId, owner: WindowId | None) -> None:
+        self._kinship.belongs(self._windows[window], owner)
+
     def set_cursor(self, window: WindowId, cursor: CursorName | None) -> None:
         inner = self._windows[window].frame.inner
         x.send(self._connection, [x.change_attributes(inner, {x.CURSOR: self._cursors.get(cursor)})])
 
     # --- events that concern more than one part ---
+
+    def _pressed(self, time: int, window: HostWindow) -> None:
+        self._user_time.used(time, window)
+        if window.docked:
+            self._tray.pressed(time, window)
 
     def _configured(self, data: bytes, out: list[HostEvent]) -> None:
         for _, _, _, xid, _, _, _, width, height, _, _ in _ROOT_CONFIGURE_EVENT.iter_unpack(data):
@@ -326,17 +314,25 @@ class X11Host(DisplayHost):
                 self._screen.resized(width, height)
         self._placement.handlers[CONFIGURE](data, out)
 
+    def _reparented(self, data: bytes, out: list[HostEvent]) -> None:
+        self._placement.handlers[REPARENT](data, out)
+        self._tray.reparented(data)
+
     def _property_changed(self, data: bytes, out: list[HostEvent]) -> None:  # noqa: ARG002 - as all handlers
-        for _, _, xid, name, _, _ in _PROPERTY_EVENT.iter_unpack(data):
+        for _, _, xid, name, time, _ in _PROPERTY_EVENT.iter_unpack(data):
             if xid == self._screen.root:
                 self._screen.property_changed(name)
             elif name == self._states.property:
                 self._states.changed(xid)
+            elif xid == self._user_time.clock:
+                self._user_time.used(time)
 
     def _message(self, data: bytes, out: list[HostEvent]) -> None:
         atoms = self._atoms
         for code, form, _, xid, kind, *values in _CLIENT_MESSAGE_EVENT.iter_unpack(data):
             window = self._windows.find(xid)
+            if xid == self._screen.root and form == 32 and kind == atoms["MANAGER"]:
+                self._tray.announced(values[1], values[2])
             if window is None or form != 32 or kind != atoms["WM_PROTOCOLS"]:
                 continue
             if values[0] == atoms["WM_DELETE_WINDOW"]:

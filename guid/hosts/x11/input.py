@@ -11,7 +11,8 @@ from typing import Final
 import numpy as np
 
 from guid.core.host_events import ButtonEvent, CrossingEvent, FocusEvent, HostEvent, KeyEvent, MotionEvent
-from guid.hosts.x11.window import WindowTable
+from guid.core.trusted import WindowId
+from guid.hosts.x11.window import HostWindow, WindowTable
 
 KEY_PRESS: Final = 2
 _KEY_RELEASE: Final = 3
@@ -40,10 +41,14 @@ _NO_KEYS: Final = bytes(32)
 class Input:
     """Turns runs of raw input events into host events."""
 
-    def __init__(self, windows: WindowTable) -> None:
+    def __init__(self, windows: WindowTable, pressed: Callable[[int, HostWindow], None]) -> None:
+        """`pressed(time, window)` hears when a key or button went down."""
         self._windows = windows
+        self._pressed = pressed
         self._focus: FocusEvent | None = None
         """Waits for the KeymapNotify that the server sends right behind a FocusIn."""
+        self.inside: WindowId | None = None
+        """The window in whose content the pointer is, seen by the user: what covers it would have the pointer."""
         self.handlers: dict[int, Callable[[bytes, list[HostEvent]], None]] = {
             KEY_PRESS: self._key,
             _KEY_RELEASE: self._key,
@@ -63,17 +68,26 @@ class Input:
             out.append(self._focus)
             self._focus = None
 
+    def gone(self, window: WindowId) -> None:
+        """It was hidden or destroyed: the X server does not tell whom the pointer has left then."""
+        if self.inside == window:
+            self.inside = None
+
     def _key(self, data: bytes, out: list[HostEvent]) -> None:
-        for code, detail, _, _, _, xid, _, _, _, x, y, state, _, _ in _EVENT.iter_unpack(data):
+        for code, detail, _, time, _, xid, _, _, _, x, y, state, _, _ in _EVENT.iter_unpack(data):
             window = self._windows.find(xid)
             if window is not None:
+                if code & 0x7F == KEY_PRESS:
+                    self._pressed(time, window)
                 border = window.frame.border
                 out.append(KeyEvent(window.id, code & 0x7F == KEY_PRESS, detail, x - border, y - border, state))
 
     def _button(self, data: bytes, out: list[HostEvent]) -> None:
-        for code, detail, _, _, _, xid, _, _, _, x, y, state, _, _ in _EVENT.iter_unpack(data):
+        for code, detail, _, time, _, xid, _, _, _, x, y, state, _, _ in _EVENT.iter_unpack(data):
             window = self._windows.find(xid)
             if window is not None:
+                if code & 0x7F == BUTTON_PRESS:
+                    self._pressed(time, window)
                 out.append(ButtonEvent(window.id, code & 0x7F == BUTTON_PRESS, detail, x, y, state))
 
     def _motion(self, data: bytes, out: list[HostEvent]) -> None:
@@ -94,6 +108,7 @@ class Input:
             window = self._windows.find(xid)
             if window is not None:
                 entered, focus = code & 0x7F == ENTER, bool(flags & _FOCUS_FLAG)
+                self.inside = window.id if entered else None
                 out.append(CrossingEvent(window.id, entered, x, y, state, mode, detail, focus))
 
     def _focus_change(self, data: bytes, out: list[HostEvent]) -> None:

@@ -15,6 +15,7 @@ from guid.core.trusted import HintFlags, SizeHints, Title, WindowClass
 from guid.hosts.base import HostConfig
 from guid.hosts.x11.atoms import Atoms
 from guid.hosts.x11.frame import Frame
+from guid.hosts.x11.icon import label_icon
 from guid.hosts.x11.requests import change_property, delete_property
 
 _CARDINAL: Final = Struct("=I")
@@ -41,6 +42,7 @@ class Properties:
         self.config = config
         self._machine = socket.gethostname().encode()
         self._pid = os.getpid()
+        self._icon = label_icon(config.label.color)
 
     def identity(self, frame: Frame, window: int) -> list[bytes]:
         """What is fixed for the window's life."""
@@ -117,6 +119,15 @@ class Properties:
         if other is None:
             return [delete_property(frame.outer, Xatom.WM_TRANSIENT_FOR)]
         return [self._number_of(frame.outer, Xatom.WM_TRANSIENT_FOR, Xatom.WINDOW, other.outer)]
+
+    def icon(self, frame: Frame) -> list[bytes]:
+        """_NET_WM_ICON, for windows that task bars list."""
+        return [change_property(frame.outer, self._atoms["_NET_WM_ICON"], Xatom.CARDINAL, 32, self._icon)]
+
+    def window_type(self, frame: Frame, kind: str) -> list[bytes]:
+        """_NET_WM_WINDOW_TYPE: NORMAL, DIALOG or POPUP_MENU."""
+        value = self._atoms[f"_NET_WM_WINDOW_TYPE_{kind}"]
+        return [self._number(frame.outer, "_NET_WM_WINDOW_TYPE", Xatom.ATOM, value)]
 
     def embedding(self, frame: Frame) -> list[bytes]:
         """_XEMBED_INFO: version 0, wants to be mapped."""

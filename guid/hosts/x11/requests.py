@@ -26,6 +26,7 @@ X: Final = 1
 Y: Final = 2
 WIDTH: Final = 4
 HEIGHT: Final = 8
+SIBLING: Final = 32
 STACK_MODE: Final = 64
 
 REPLY: Final = 1
@@ -42,6 +43,7 @@ _SEND_EVENT: Final = Struct("=BBHII")
 _CLIENT_MESSAGE: Final = Struct("=BBHII5I")
 _UNMAP_EVENT: Final = Struct("=BxHIIB19x")
 _GEOMETRY_REPLY: Final = Struct("=8xI4xHH12x")
+_SET_FOCUS: Final = Struct("=BBHII")
 _CREATE_GC: Final = Struct("=BxHIIII")
 _OPEN_FONT: Final = Struct("=BxHIHxx")
 _GLYPH_CURSOR: Final = Struct("=BxHIIIHH6H")
@@ -97,6 +99,10 @@ def raise_window(window: int) -> bytes:
     return configure_window(window, {STACK_MODE: 0})
 
 
+def stack_below(window: int, sibling: int) -> bytes:
+    return configure_window(window, {SIBLING: sibling, STACK_MODE: 1})
+
+
 def change_property(window: int, name: int, kind: int, bits: int, data: bytes) -> bytes:
     """Replace a property; `bits` per item is 8, 16 or 32."""
     padding = -len(data) % 4
@@ -142,6 +148,11 @@ def size(reply: bytes) -> tuple[int, int]:
     """Width and height in the answer to `get_geometry`."""
     _, width, height = _GEOMETRY_REPLY.unpack(reply[:32])
     return width, height
+
+
+def set_input_focus(window: int, time: int) -> bytes:
+    """If the window goes, its parent is to have the keyboard."""
+    return _SET_FOCUS.pack(42, 2, 3, window, time)
 
 
 def create_gc(gc: int, drawable: int) -> bytes:

@@ -1,8 +1,5 @@
-"""Fullscreen, minimised and urgent: wishes go to the window manager (EWMH), and what it makes of them comes back.
-
-A VM's wish for fullscreen becomes "maximised" unless the host's configuration allows more, so that panels and window
-decorations stay in sight; to the VM this counts as fullscreen. The user may make any window fullscreen through the
-window manager.
+"""Fullscreen, maximised, minimised and urgent: wishes go to the window manager (EWMH), and what it makes of them comes
+back. Where there is no window manager, windows are maximised without one; the rest then is nobody's business.
 """
 
 from typing import Any, Final
@@ -11,12 +8,14 @@ import numpy as np
 from Xlib import Xatom
 from Xlib.protocol import request
 
-from guid.core.host_events import HostEvent, StateEvent
-from guid.core.trusted import StateFlags
+from guid.core.host_events import ConfiguredEvent, HostEvent, MaximizedEvent, StateEvent
+from guid.core.trusted import Geometry, StateFlags
 from guid.hosts.x11.atoms import Atoms
+from guid.hosts.x11.placement import Placement
 from guid.hosts.x11.properties import Properties
 from guid.hosts.x11.replies import Replies
 from guid.hosts.x11.requests import client_message, send, send_event
+from guid.hosts.x11.screen import Screen
 from guid.hosts.x11.window import HostWindow, WindowTable
 from shm.xconn import XConnection
 
@@ -34,13 +33,14 @@ class States:
 
     def __init__(
         self, connection: XConnection, replies: Replies, windows: WindowTable, atoms: Atoms, properties: Properties,
-        root: int, *, allow_fullscreen: bool,
+        screen: Screen, placement: Placement,
     ) -> None:  # fmt: skip
         self._connection = connection
         self._replies = replies
         self._windows = windows
         self._properties = properties
-        self._root = root
+        self._screen = screen
+        self._placement = placement
         self._answers: list[HostEvent] = []
         self.property = atoms["_NET_WM_STATE"]
         self._change_state = atoms["WM_CHANGE_STATE"]
@@ -48,18 +48,15 @@ class States:
         self._fullscreen = atoms["_NET_WM_STATE_FULLSCREEN"]
         self._hidden = atoms["_NET_WM_STATE_HIDDEN"]
         self._maximized = (atoms["_NET_WM_STATE_MAXIMIZED_VERT"], atoms["_NET_WM_STATE_MAXIMIZED_HORZ"])
-        self.allow_fullscreen = allow_fullscreen
+        self._manager = atoms["_NET_SUPPORTING_WM_CHECK"]
 
     def change(self, window: HostWindow, set_: StateFlags, unset: StateFlags) -> None:
         """What the core wants."""
         if StateFlags.MINIMIZE in set_:
             set_ &= ~StateFlags.FULLSCREEN
         if StateFlags.FULLSCREEN in set_:
-            window.wants_fullscreen = True
-            self._change(window, _ADD, *((self._fullscreen,) if self.allow_fullscreen else self._maximized))
+            self._change(window, _ADD, self._fullscreen)
         elif StateFlags.FULLSCREEN in unset:
-            window.wants_fullscreen = False
-            self._change(window, _REMOVE, *self._maximized)
             self._change(window, _REMOVE, self._fullscreen)
         if StateFlags.DEMANDS_ATTENTION in set_ | unset:
             window.urgent = StateFlags.DEMANDS_ATTENTION in set_
@@ -72,6 +69,19 @@ class States:
         elif StateFlags.MINIMIZE in unset:
             window.wants_minimized = False
         self._write_hints(window)
+
+    def maximize(self, window: HostWindow, maximized: bool) -> None:
+        """The same for being maximised."""
+        self._change(window, _ADD if maximized else _REMOVE, *self._maximized)
+
+        def answer(reply: Any) -> None:
+            if reply.value is None and self._windows.get(window.id) is window:
+                self._maximize_alone(window, maximized)
+
+        self._replies.ask(
+            request.GetProperty, answer,
+            delete=0, window=self._screen.root, property=self._manager, type=Xatom.WINDOW, long_offset=0, long_length=1,
+        )  # fmt: skip
 
     def before_map(self, window: HostWindow) -> None:
         """Leave word of the states for the window manager that is about to see the window."""
@@ -114,8 +124,7 @@ class States:
     def _are(self, window: HostWindow, states: set[int]) -> None:
         window.states = states - {self._hidden}
         flags = StateFlags(0)
-        maximized = states.issuperset(self._maximized)
-        if self._fullscreen in states or (window.wants_fullscreen and maximized):
+        if self._fullscreen in states:
             flags |= StateFlags.FULLSCREEN
         if self._attention in states:
             flags |= StateFlags.DEMANDS_ATTENTION
@@ -124,6 +133,23 @@ class States:
         if flags != window.flags:
             self._answers.append(StateEvent(window.id, flags & ~window.flags, window.flags & ~flags))
             window.flags = flags
+        self._is_maximized(window, states.issuperset(self._maximized))
+
+    def _is_maximized(self, window: HostWindow, maximized: bool) -> None:
+        if maximized is not window.maximized:
+            window.maximized = maximized
+            self._answers.append(MaximizedEvent(window.id, maximized))
+
+    def _maximize_alone(self, window: HostWindow, maximized: bool) -> None:
+        if maximized is (window.restore is not None):
+            return
+        area, border = self._screen.info.work_area, window.frame.border
+        width, height = window.frame.content_size(area.width, area.height)
+        place = window.restore or Geometry(area.x + border, area.y + border, width, height)
+        window.restore = window.geometry if maximized else None
+        self._placement.ask(window, place)
+        self._answers.append(ConfiguredEvent(window.id, place))
+        self._is_maximized(window, maximized)
 
     def _change(self, window: HostWindow, action: int, first: int, second: int = 0) -> None:
         atoms = {first, second} - {0}
@@ -133,7 +159,7 @@ class States:
 
     def _tell_manager(self, window: HostWindow, kind: int, values: tuple[int, int, int, int, int]) -> None:
         message = client_message(window.frame.outer, kind, values)
-        send(self._connection, [send_event(self._root, _TO_WINDOW_MANAGER, message)])
+        send(self._connection, [send_event(self._screen.root, _TO_WINDOW_MANAGER, message)])
 
     def _write_hints(self, window: HostWindow) -> None:
         hints = self._properties.wm_hints(window.frame, urgent=window.urgent, iconic=window.wants_minimized)

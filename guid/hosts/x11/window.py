@@ -33,18 +33,30 @@ class HostWindow:
     """The last of our own requests that maps or unmaps it: what happened before that is no news."""
     reparented: bool = False
     """Whether a window manager put it into a frame of its own, so that X's coordinates are relative to that."""
+    mapping_turn: int = 0
+    """How often it was to be mapped: what was found out for an earlier time does not count."""
     asked: deque[Geometry] = field(default_factory=lambda: deque(maxlen=_ECHOES))
     """Geometries that we asked for and that no event has confirmed yet, oldest first; of a flood, the last ones."""
     asking_serial: int = 0
     """The last of our own requests for a geometry."""
+    owner: WindowId | None = None
+    """The window that it is transient for."""
     buffer: Buffer | None = None
     hints: SizeHints | None = None
     states: set[int] = field(default_factory=set)
     """_NET_WM_STATE as asked for, or as the window manager last had it."""
     flags: StateFlags = _NO_FLAGS
     """The states that the core knows of."""
-    wants_fullscreen: bool = False
+    maximized: bool = False
+    """Whether the core knows it as maximised."""
+    restore: Geometry | None = None
+    """Where it was before it was maximised with no window manager to do that."""
     wants_minimized: bool = False
+    has_icon: bool = False
+    docked: bool = False
+    """Whether it is an icon in the notification area, or waits for one."""
+    tray: int = 0
+    """The panel's window that was asked to embed it."""
     urgent: bool = False
     asking_states: bool = False
     states_changed: bool = False

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from guid.core.host_events import ButtonEvent, ConfiguredEvent, KeyEvent, MappedEvent
+from guid.core.host_events import ButtonEvent, ConfiguredEvent, KeyEvent, MappedEvent, MaximizedEvent
 from guid.core.trusted import CursorName, Geometry, HintFlags, SizeHints, StateFlags, Title, WindowClass, WindowId
 from tests.conformance.hosts.desktop import DESKTOP, Desktop, Shown
 from tests.conformance.hosts.pictures import noise
@@ -187,6 +187,37 @@ def test_hints_states_cursors_and_classes_change_no_pixel(desktop: Desktop, mapp
     for cursor in (None, CursorName(0), CursorName(1), CursorName(152), CursorName(153), CursorName(152)):
         host.set_cursor(ONE, cursor)
     host.map(ONE, override_redirect=False, transient_for=WindowId(99))
+    assert np.array_equal(desktop.content(around(PLACE, 3)), framed(picture.pixels, 3))
+
+
+def test_windows_belong_to_others_that_come_and_go(desktop: Desktop) -> None:
+    picture = noise(120, 90)
+    desktop.show(ONE, PLACE, picture)
+    desktop.show(TWO, Geometry(300, 100, 50, 50))
+    for owner in (TWO, None, WindowId(99), TWO):
+        desktop.host.set_transient_for(ONE, owner)
+    desktop.host.destroy(TWO)
+    desktop.show(TWO, Geometry(300, 100, 50, 50))
+    desktop.host.set_transient_for(TWO, ONE)
+    assert np.array_equal(desktop.content(around(PLACE, 3)), framed(picture.pixels, 3))
+
+
+def test_a_maximised_window_fills_the_work_area_with_its_border_and_comes_back(desktop: Desktop) -> None:
+    picture = noise(120, 90)
+    desktop.show(ONE, PLACE, picture)
+    desktop.settle()
+    whole = Geometry(3, 3, 794, 594)
+    for _ in range(2):
+        desktop.host.maximize(ONE, True)
+    assert [e for e in desktop.settle() if isinstance(e, (ConfiguredEvent, MaximizedEvent))] == [
+        ConfiguredEvent(ONE, whole), MaximizedEvent(ONE, True)
+    ]  # fmt: skip
+    expected = np.full((594, 794), WHITE, np.uint32)
+    expected[:90, :120] = picture.pixels
+    assert np.array_equal(desktop.screenshot(), framed(expected, 3)[1:-1, 1:-1])
+    for _ in range(2):
+        desktop.host.maximize(ONE, False)
+    assert ConfiguredEvent(ONE, PLACE) in desktop.settle()
     assert np.array_equal(desktop.content(around(PLACE, 3)), framed(picture.pixels, 3))
 
 

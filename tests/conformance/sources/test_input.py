@@ -274,6 +274,52 @@ def test_a_click_hits_the_window_that_is_on_top_on_the_desktop(guest: Guest, pro
         assert [event.window.id for event in _of(events, X.ButtonPress)] == [window.id]
 
 
+def two_at_one_place(guest: Guest, program: Program) -> tuple[Any, Any]:
+    """The first has the pointer; then the program puts the second on top, which the desktop does not hear of."""
+    first, second = (program.window(10, 10, 100, 100, event_mask=INPUT) for _ in range(2))
+    for window in (first, second):
+        window.map()
+    program.sync()
+    guest.wait_event(Mapped, second)
+    guest.perform(Crossing(first.id, 7, 5, 5, 0, 0, 0, 0))
+    program.wait_events(lambda events: any(e.type == X.EnterNotify and e.window.id == first.id for e in events))
+    second.configure(stack_mode=X.Above)
+    program.sync()
+    return first, second
+
+
+def test_a_click_hits_the_window_that_the_desktop_says_when_a_program_raised_another(
+    guest: Guest, program: Program
+) -> None:
+    first, _ = two_at_one_place(guest, program)
+    guest.perform(Button(first.id, 4, 5, 5, 0, 1), Button(first.id, 5, 5, 5, 0, 1))
+    events = program.wait_events(lambda events: _has(events, X.ButtonRelease))
+    assert [event.window.id for event in _of(events, X.ButtonPress)] == [first.id]
+
+
+def test_hovering_hits_it_too(guest: Guest, program: Program) -> None:
+    first, _ = two_at_one_place(guest, program)
+    guest.settle()
+    guest.perform(Motion(first.id, 7, 8, 0, 0))
+    events = program.wait_events(lambda events: any(e.type == X.MotionNotify and e.event_x == 7 for e in events))
+    assert [event.window.id for event in _of(events, X.MotionNotify)][-1] == first.id
+
+
+def test_what_is_dragged_over_others_leaves_them_in_their_order(guest: Guest, program: Program) -> None:
+    first, second = two_at_one_place(guest, program)
+    guest.perform(Button(first.id, 4, 5, 5, 0, 1))
+    program.wait_events(lambda events: _has(events, X.ButtonPress))
+    second.configure(stack_mode=X.Above)
+    program.sync()
+    guest.settle()
+    guest.perform(Motion(first.id, 7, 8, 0x100, 0))
+    program.wait_events(lambda events: any(e.type == X.MotionNotify and e.event_x == 7 for e in events))
+    children = [window.id for window in program.root.query_tree().children]
+    assert children.index(second.id) > children.index(first.id)
+    guest.perform(Button(first.id, 5, 7, 8, 0x100, 1))
+    program.wait_events(lambda events: _has(events, X.ButtonRelease))
+
+
 def test_a_drag_goes_on_outside_of_the_window(typist: Typist) -> None:
     window = typist.window.id
     typist.guest.perform(

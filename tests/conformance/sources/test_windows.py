@@ -271,6 +271,7 @@ def test_programs_find_a_window_manager(guest: Guest, program: Program) -> None:
     assert manager.get_full_property(program.atom("_NET_WM_NAME"), 0).value
     supported = program.root.get_full_property(program.atom("_NET_SUPPORTED"), Xatom.ATOM).value
     assert program.atom("_NET_WM_STATE_FULLSCREEN") in supported
+    assert program.atom("_GTK_FRAME_EXTENTS") not in supported, "shadows would be drawn"
     window = program.window(0, 0, 50, 60)
     window.map()
     program.sync()

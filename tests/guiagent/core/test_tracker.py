@@ -277,6 +277,17 @@ def test_a_parent_that_is_no_window_of_ours_is_not_named() -> None:
     assert Map(1, 0, 0) in talk.heard()
 
 
+def test_a_shown_window_tells_of_another_owner_once() -> None:
+    talk = Talk()
+    talk.window(1)
+    talk.window(2)
+    talk.heard()
+    talk.source(TransientFor(1, 2), TransientFor(1, 2))
+    assert talk.heard() == [Map(1, 2, 0)]
+    talk.source(TransientFor(1, 2))
+    assert talk.heard() == []
+
+
 def test_windows_that_are_each_others_parents_do_no_harm() -> None:
     talk = Talk()
     count = 500

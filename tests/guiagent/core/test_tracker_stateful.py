@@ -48,6 +48,8 @@ class _Real:
     mapped: bool = False
     title: str | None = None
     buffer: Buffer | None = None
+    owned: bool = False
+    """Whether it ever said whose it is."""
 
 
 @dataclass
@@ -172,6 +174,7 @@ class Conversation(RuleBasedStateMachine):
     @rule(number=_IDS, parent=_IDS)
     def transient(self, number: int, parent: int) -> None:
         if number in self.real:
+            self.real[number].owned = True
             self.report(TransientFor(number, parent))
 
     @rule(number=_IDS)
@@ -261,7 +264,7 @@ class Conversation(RuleBasedStateMachine):
                 self.to_echo.append(number)
                 self.to_answer.pop(number, None)
             case Map():
-                assert not window.shown
+                assert not window.shown or self.real[number].owned, "told twice that it is shown"
                 assert message.transient_for == 0 or message.transient_for in self.seen
                 window.shown = True
             case Unmap():

@@ -52,6 +52,34 @@ def test_one_that_is_mapped_never_covers_nine_tenths(desk: Desk, wish: Geometry)
     assert desk.may_override(kept) or kept.height == 1
 
 
+@given(DESKS, PLACES, st.lists(PLACES, max_size=4))
+def test_none_that_is_mapped_covers_it_together_with_others(desk: Desk, wish: Geometry, others: list[Geometry]) -> None:
+    kept = desk.keep_override(wish, mapped=True, others=others)
+    assert desk.may_override(kept, others) or kept.height == 1
+    assert desk.keep_override(kept, mapped=True, others=others) == kept
+
+
+def test_one_that_moves_beside_others_is_shrunk_to_what_they_leave() -> None:
+    others = [Geometry(53, 33, 444, 694)]
+    kept = DESK.keep_override(Geometry(503, 33, 444, 694), mapped=True, others=others)
+    assert (kept.x, kept.y, kept.width) == (503, 33, 444)
+    assert DESK.may_override(kept, others)
+    assert not DESK.may_override(Geometry(503, 33, 444, kept.height + 1), others)
+
+
+def test_windows_above_each_other_count_once() -> None:
+    half = Geometry(53, 33, 444, 694)
+    assert DESK.may_override(half, [half, half])
+    assert not DESK.may_override(half, [Geometry(503, 33, 444, 694)])
+
+
+def test_without_protection_they_may_cover_everything() -> None:
+    desk = Desk(DESK.screen, 3, True, protected=False)
+    everything = Geometry(53, 33, 894, 694)
+    assert desk.may_override(everything, [everything])
+    assert desk.keep_override(everything, mapped=True) == everything
+
+
 def test_a_menu_in_its_place_stays() -> None:
     assert DESK.keep_override(Geometry(100, 100, 200, 300), mapped=False) == Geometry(100, 100, 200, 300)
 
@@ -92,7 +120,3 @@ def test_without_a_border_of_ours_a_managed_window_may_touch_the_edge() -> None:
     desk = Desk(DESK.screen, 3, False)
     assert desk.keep_managed(Geometry(50, 30, 10, 10)) == Geometry(50, 30, 10, 10)
     assert DESK.keep_managed(Geometry(50, 30, 10, 10)) == Geometry(53, 33, 10, 10)
-
-
-def test_a_window_that_fills_the_work_area_has_its_border_inside() -> None:
-    assert DESK.filled() == Geometry(53, 33, 894, 694)

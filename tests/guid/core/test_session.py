@@ -27,6 +27,7 @@ from guid.core.commands import (
     SetHints,
     SetState,
     SetTitle,
+    SetTransientFor,
     UnmapWindow,
 )
 from guid.core.host_events import CloseEvent, ConfiguredEvent, MappedEvent, ScreenEvent, ScreenInfo, StateEvent
@@ -174,6 +175,13 @@ def test_damage_of_a_destroyed_window_is_not_painted() -> None:
 
 def test_map_is_ignored_if_mapped() -> None:
     Playbook().with_window().agent(Map(WINDOW, 0, 1)).does()
+
+
+def test_map_of_a_mapped_window_changes_its_owner_only() -> None:
+    book = Playbook().with_window().with_window(OTHER)
+    book.agent(Map(OTHER, WINDOW, 1)).does(SetTransientFor(OTHER, WINDOW))
+    book.agent(Map(OTHER, WINDOW, 0), Map(WINDOW, OTHER, 0), Map(WINDOW, 77, 0)).does()
+    book.agent(Map(OTHER, 0, 0)).does(SetTransientFor(OTHER, None))
 
 
 def test_map_is_ignored_if_docked() -> None:
@@ -437,28 +445,6 @@ def test_window_flags_attention_is_not_withdrawn_while_mapped() -> None:
     book.agent(WindowFlags(WINDOW, 0, 2)).does()
 
 
-def test_window_flags_fullscreen_only_where_allowed() -> None:
-    Playbook(allow_fullscreen=True).with_window().agent(WindowFlags(WINDOW, 1, 0)).does(
-        SetState(WINDOW, StateFlags.FULLSCREEN, StateFlags(0))
-    )
-
-
-def test_window_flags_fullscreen_otherwise_fills_the_work_area_inside_its_border() -> None:
-    book = Playbook().with_window()
-    book.agent(WindowFlags(WINDOW, 1, 0)).does(
-        ConfigureWindow(WINDOW, Geometry(3, 33, 994, 764)),
-        tell(Configure(WINDOW, 3, 33, 994, 764, 0)),
-        tell(WindowFlags(WINDOW, 1, 0)),
-    )
-    book.agent(Configure(WINDOW, 3, 33, 994, 764, 0)).does()
-    book.agent(WindowFlags(WINDOW, 0, 1)).does(
-        ConfigureWindow(WINDOW, PLACE),
-        tell(Configure(WINDOW, 100, 100, 200, 100, 0)),
-        tell(WindowFlags(WINDOW, 0, 1)),
-        SetState(WINDOW, StateFlags(0), StateFlags.FULLSCREEN),
-    )
-
-
 def test_window_flags_are_nothing_for_override_redirect_windows() -> None:
     book = Playbook()
     book.agent(Create(WINDOW, 100, 100, 200, 100, 0, 1), Map(WINDOW, 0, 1))
@@ -580,12 +566,6 @@ def test_close() -> None:
     Playbook().with_window().host(CloseEvent(WINDOW)).does(tell(Close(WINDOW)))
 
 
-def test_states_are_reported_as_far_as_the_wire_knows_them() -> None:
-    book = Playbook().with_window()
-    book.host(StateEvent(WINDOW, StateFlags.MINIMIZE, StateFlags.FULLSCREEN)).does(tell(WindowFlags(WINDOW, 4, 1)))
-    book.host(StateEvent(WINDOW, StateFlags(0), StateFlags(0))).does()
-
-
 def test_a_window_that_the_window_manager_shows_again_is_mapped_in_the_vm() -> None:
     book = Playbook().with_window()
     book.host(MappedEvent(WINDOW, True)).does()
@@ -626,6 +606,44 @@ def test_override_redirect_gained_while_minimised_is_kept_on_screen() -> None:
     book.agent(Map(WINDOW, 0, 1)).does(
         ConfigureWindow(WINDOW, Geometry(3, 100, 200, 100)), MapWindow(WINDOW, True, None)
     )
+
+
+def test_override_redirect_windows_cover_no_work_area_together() -> None:
+    book, third = Playbook(), WindowId(3)
+    half, rest = Geometry(3, 33, 494, 764), Geometry(503, 33, 494, 764)
+    for number, place in ((WINDOW, half), (OTHER, half), (third, rest)):
+        book.agent(Create(number, place.x, place.y, place.width, place.height, 0, 1)).does(
+            CreateWindow(number, place, True)
+        )
+    book.agent(Map(WINDOW, 0, 1), Map(OTHER, 0, 1)).does(MapWindow(WINDOW, True, None), MapWindow(OTHER, True, None))
+    said = Notify("a window that would cover the work area is not override-redirect")
+    book.agent(Map(third, 0, 1)).does(said, MapWindow(third, False, None))
+    again = book.agent(Unmap(WINDOW), Unmap(OTHER), Unmap(third), Map(third, 0, 1))
+    assert again.of(MapWindow) == [MapWindow(third, True, None)]
+
+
+def test_override_redirect_windows_may_cover_it_where_the_user_says_so() -> None:
+    book = Playbook(override_redirect_protection=False)
+    book.agent(Create(WINDOW, 3, 33, 994, 764, 0, 1), Map(WINDOW, 0, 1)).does(
+        CreateWindow(WINDOW, Geometry(3, 33, 994, 764), True), MapWindow(WINDOW, True, None)
+    )
+
+
+def test_override_redirect_windows_past_a_number_are_managed() -> None:
+    book = Playbook()
+    for number in range(1, 66):
+        book.agent(Create(number, 9, 40, 5, 5, 0, 1))
+    maps = book.agent(*(Map(number, 0, 1) for number in range(1, 66))).of(MapWindow)
+    assert [command.override_redirect for command in maps] == [True] * 64 + [False]
+
+
+def test_a_smaller_screen_leaves_room_between_override_redirect_windows() -> None:
+    book = Playbook()
+    for number, x in ((WINDOW, 3), (OTHER, 403)):
+        book.agent(Create(number, x, 33, 394, 764, 0, 1), Map(number, 0, 1))
+    book.host(ScreenEvent(ScreenInfo(800, 800, 24, Geometry(0, 0, 800, 800))))
+    assert book.window(WINDOW)["height"] == 764
+    assert book.window(OTHER)["height"] < 764
 
 
 def test_override_redirect_over_nearly_the_whole_work_area_is_lost_with_one_line_in_the_log() -> None:
@@ -794,3 +812,34 @@ def test_a_vm_that_has_left_fullscreen_is_not_told_to() -> None:
     book = Playbook(allow_fullscreen=True).with_window()
     book.agent(WindowFlags(WINDOW, 1, 0), WindowFlags(WINDOW, 0, 1))
     assert not [c for c in book.session.reconfigure(CONFIG) if isinstance(c, SetState)]
+
+
+# --- icons of the notification area are small ---
+
+_TOO_LARGE = Log("an icon for the notification area is too large and not shown")
+
+
+def test_dock_of_a_large_window_is_refused() -> None:
+    book = Playbook()
+    book.agent(Create(WINDOW, 0, 0, 257, 10, 0, 0), Dock(WINDOW)).does(
+        CreateWindow(WINDOW, Geometry(0, 0, 257, 10), False), _TOO_LARGE
+    )
+    assert not book.window()["docked"]
+    book.agent(Create(OTHER, 0, 0, 256, 256, 0, 0), Dock(OTHER)).of(DockWindow)
+    assert book.window(OTHER)["docked"]
+
+
+def test_dock_of_a_window_with_a_large_buffer_is_refused() -> None:
+    book = Playbook()
+    book.agent(Create(WINDOW, 0, 0, 22, 22, 0, 0), dump(WINDOW, 22, 257))
+    book.agent(Dock(WINDOW)).does(_TOO_LARGE)
+
+
+def test_a_large_buffer_for_an_icon_is_acknowledged_and_not_shown() -> None:
+    book = Playbook()
+    book.agent(Create(WINDOW, 0, 0, 22, 22, 0, 0), Dock(WINDOW), dump(WINDOW, 22, 22))
+    book.agent(dump(WINDOW, 300, 10)).does(
+        Log("an icon in the notification area grew too large and is not shown"),
+        DetachBuffer(WINDOW),
+        tell(WindowDumpAck(WINDOW)),
+    )

@@ -4,6 +4,12 @@ import pytest
 
 from guiagent.sources.x11.cursors import CursorNames, font_index
 
+CSS = """
+default context-menu help pointer progress wait cell crosshair text vertical-text alias copy move no-drop not-allowed
+grab grabbing e-resize n-resize ne-resize nw-resize s-resize se-resize sw-resize w-resize ew-resize ns-resize
+nesw-resize nwse-resize col-resize row-resize all-scroll zoom-in zoom-out dnd-none dnd-move dnd-copy dnd-link
+"""
+
 
 @pytest.mark.parametrize(
     ("name", "index"),
@@ -11,6 +17,11 @@ from guiagent.sources.x11.cursors import CursorNames, font_index
 )
 def test_known_names(name: str, index: int) -> None:
     assert font_index(name) == index
+
+
+@pytest.mark.parametrize("name", CSS.split())
+def test_what_css_and_chromium_call_cursors(name: str) -> None:
+    assert font_index(name) is not None
 
 
 @pytest.mark.parametrize("name", ["", "num_glyphs", "my-own-picture", "__name__"])

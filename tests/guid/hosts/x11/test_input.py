@@ -49,7 +49,7 @@ def motion(number: WindowId, x: int) -> MotionEvent:
     ],
 )
 def test_of_a_burst_of_motion_the_last_remains(runs: list[bytes], expected: list[HostEvent]) -> None:
-    decoder = Input(table())
+    decoder = Input(table(), lambda _time, _window: None)
     out: list[HostEvent] = []
     for run in runs:
         decoder.handlers[6](run, out)
@@ -57,7 +57,7 @@ def test_of_a_burst_of_motion_the_last_remains(runs: list[bytes], expected: list
 
 
 def test_motion_does_not_jump_over_a_key() -> None:
-    decoder = Input(table())
+    decoder = Input(table(), lambda _time, _window: None)
     out: list[HostEvent] = []
     decoder.handlers[6](motions((11, 1)), out)
     decoder.handlers[2](EVENT.pack(2, A, 0, 0, 1, 10, 0, 0, 0, 8, 9, 4, 1, 0), out)
@@ -66,7 +66,7 @@ def test_motion_does_not_jump_over_a_key() -> None:
 
 
 def test_focus_without_its_keys_is_reported_all_the_same() -> None:
-    decoder = Input(table())
+    decoder = Input(table(), lambda _time, _window: None)
     out: list[HostEvent] = []
     decoder.handlers[9](Struct("=BBHIB23x").pack(9, 3, 0, 10, 0), out)
     assert out == []
@@ -76,7 +76,7 @@ def test_focus_without_its_keys_is_reported_all_the_same() -> None:
 
 @pytest.mark.parametrize("mode", [1, 2])
 def test_grabs_are_no_change_of_focus(mode: int) -> None:
-    decoder = Input(table())
+    decoder = Input(table(), lambda _time, _window: None)
     out: list[HostEvent] = []
     for code in (9, 10):
         decoder.handlers[code](Struct("=BBHIB23x").pack(code, 3, 0, 10, mode), out)

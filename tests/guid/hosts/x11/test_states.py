@@ -1,18 +1,13 @@
 """What the guest wants goes through the window manager, and what became of it comes back once."""
 
-from collections.abc import Iterator
-
-import pytest
 from Xlib import Xatom
 
-from guid.core.host_events import ConfiguredEvent, FocusEvent, MappedEvent, StateEvent
+from guid.core.host_events import ConfiguredEvent, FocusEvent, MappedEvent, MaximizedEvent, StateEvent
 from guid.core.trusted import Geometry, StateFlags, WindowId
-from guid.hosts.base import HostConfig
 from tests.conformance.hosts.desktop import X11Desktop
 from tests.conformance.hosts.pictures import noise
 from tests.guid.hosts.x11.managed import ManagedDesktop
 from tests.guid.hosts.x11.test_placement import ONE, PLACE, TITLE_BAR, check_pixels, show
-from tests.xserver import XServer
 
 NONE, FULLSCREEN, ATTENTION, MINIMIZE = StateFlags(0), StateFlags(1), StateFlags(2), StateFlags(4)
 MAXIMIZED = Geometry(3, TITLE_BAR + 2, 794, 575)
@@ -27,26 +22,25 @@ def states(managed: ManagedDesktop, window: WindowId = ONE) -> set[str]:
     )
 
 
-def test_fullscreen_becomes_maximised_and_counts_as_fullscreen(managed: ManagedDesktop) -> None:
+def test_maximised_and_back(managed: ManagedDesktop) -> None:
     show(managed)
     managed.until_quiet()
-    managed.host.set_state(ONE, FULLSCREEN, NONE)
-    managed.until_seen(StateEvent(ONE, FULLSCREEN, NONE), ConfiguredEvent(ONE, MAXIMIZED))
+    managed.host.maximize(ONE, True)
+    managed.until_seen(MaximizedEvent(ONE, True), ConfiguredEvent(ONE, MAXIMIZED))
     managed.until_quiet()
     assert states(managed) >= {"MAXIMIZED_VERT", "MAXIMIZED_HORZ"}
-    assert "FULLSCREEN" not in states(managed)
     assert managed.geometry(ONE) == MAXIMIZED
-    managed.host.set_state(ONE, NONE, FULLSCREEN)
-    managed.until_seen(StateEvent(ONE, NONE, FULLSCREEN), ConfiguredEvent(ONE, PLACE))
+    managed.host.maximize(ONE, False)
+    managed.until_seen(MaximizedEvent(ONE, False), ConfiguredEvent(ONE, PLACE))
     managed.until_quiet()
     check_pixels(managed, PLACE)
 
 
 def test_a_wish_from_before_the_mapping_is_kept(managed: ManagedDesktop) -> None:
     managed.local[ONE] = managed.host.create(ONE, PLACE, override_redirect=False)
-    managed.host.set_state(ONE, FULLSCREEN, NONE)
+    managed.host.maximize(ONE, True)
     managed.host.map(ONE, override_redirect=False, transient_for=None)
-    managed.until_seen(StateEvent(ONE, FULLSCREEN, NONE), ConfiguredEvent(ONE, MAXIMIZED))
+    managed.until_seen(MaximizedEvent(ONE, True), ConfiguredEvent(ONE, MAXIMIZED))
 
 
 def test_the_user_maximises(managed: ManagedDesktop) -> None:
@@ -54,7 +48,7 @@ def test_the_user_maximises(managed: ManagedDesktop) -> None:
     managed.until_quiet()
     both = [managed.display.get_atom(f"_NET_WM_STATE_MAXIMIZED_{side}") for side in ("VERT", "HORZ")]
     managed.tell_manager(ONE, "_NET_WM_STATE", 1, *both)
-    managed.until_seen(ConfiguredEvent(ONE, MAXIMIZED))
+    managed.until_seen(ConfiguredEvent(ONE, MAXIMIZED), MaximizedEvent(ONE, True))
     managed.until_quiet()
     assert not [event for event in managed.seen if isinstance(event, StateEvent)]
 
@@ -139,22 +133,10 @@ def test_no_change_is_missed_while_the_last_one_is_looked_up(desktop: X11Desktop
     assert desktop.settle() == [StateEvent(ONE, ATTENTION, NONE), StateEvent(ONE, FULLSCREEN, ATTENTION)]
 
 
-class TestAllowed:
-    """With `allow_fullscreen` the wish is granted."""
-
-    @pytest.fixture
-    def managed(self, managed_server: XServer, x11_config: HostConfig) -> Iterator[ManagedDesktop]:
-        config = HostConfig(x11_config.vm_name, x11_config.label, allow_fullscreen=True)
-        desktop = ManagedDesktop(managed_server, config)
-        try:
-            yield desktop
-        finally:
-            desktop.close()
-
-    def test_fullscreen(self, managed: ManagedDesktop) -> None:
-        show(managed)
-        managed.until_quiet()
-        managed.host.set_state(ONE, FULLSCREEN, NONE)
-        managed.until_seen(ConfiguredEvent(ONE, WHOLE), StateEvent(ONE, FULLSCREEN, NONE))
-        managed.host.set_state(ONE, NONE, FULLSCREEN)
-        managed.until_seen(ConfiguredEvent(ONE, PLACE), StateEvent(ONE, NONE, FULLSCREEN))
+def test_fullscreen_and_back(managed: ManagedDesktop) -> None:
+    show(managed)
+    managed.until_quiet()
+    managed.host.set_state(ONE, FULLSCREEN, NONE)
+    managed.until_seen(ConfiguredEvent(ONE, WHOLE), StateEvent(ONE, FULLSCREEN, NONE))
+    managed.host.set_state(ONE, NONE, FULLSCREEN)
+    managed.until_seen(ConfiguredEvent(ONE, PLACE), StateEvent(ONE, NONE, FULLSCREEN))
