@@ -82,6 +82,7 @@ class Worker:
             do.SetCursor: lambda c: host.set_cursor(c.window, c.cursor),
             do.DockWindow: lambda c: host.dock(c.window),
             do.Log: lambda c: log.warning("%s: %s", spec.name, c.text),
+            do.Notify: self._notify,
         }
 
     def run(self) -> None:
@@ -247,6 +248,10 @@ class Worker:
         assert self._link is not None
         self._host.detach(command.window)
         self._link.release(command.window)
+
+    def _notify(self, command: do.Notify) -> None:
+        log.warning("%s: %s", self._spec.name, command.text)
+        self._supervisor.send({"event": "notify", "text": command.text})
 
     # --- the supervisor ---
 

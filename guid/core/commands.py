@@ -120,7 +120,14 @@ class Log:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """The same, and where the user looks: on the desktop."""
+
+    text: str
+
+
 Command = (
     SendToAgent | CreateWindow | DestroyWindow | MapWindow | UnmapWindow | ConfigureWindow | AttachBuffer | DetachBuffer
-    | SetTitle | SetClass | SetHints | SetState | SetCursor | DockWindow | Log
+    | SetTitle | SetClass | SetHints | SetState | SetCursor | DockWindow | Log | Notify
 )  # fmt: skip

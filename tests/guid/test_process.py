@@ -56,6 +56,8 @@ def test_what_workers_say_is_heard() -> None:
         {"event": "windows", "id": 1, "windows": [3]},
         {"event": "log", "level": "high", "text": "x"},
         {"event": "log", "level": True, "text": "x"},
+        {"event": "notify"},
+        {"event": "notify", "text": 3},
         {"event": ["ready"]},
         {"event": "surprise"},
         {},
