@@ -75,6 +75,7 @@ def gui_domains(path: Path, display: str | None) -> dict[str, GuiDomain]:
         raise MachineCannot(f"{path} is not TOML: {error}", "mend it") from None
     found: dict[str, GuiDomain] = {}
     table = tables.pop(_TABLE, {})
+    tables.pop("clipboard", None)  # rules: see `clipboard_config`
     for key in tables:
         raise _wrong(path, text, key, f"unknown table {key!r}", _nearest(key, [_TABLE]))
     if not isinstance(table, dict):

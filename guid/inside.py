@@ -32,7 +32,7 @@ def display_here() -> str:
 
 def main() -> int:
     """Serve on the line whose descriptor is the first argument."""
-    line = LineSocket(socket.socket(fileno=int(sys.argv[1])))
+    line = LineSocket(socket.socket(fileno=int(sys.argv[1])), descriptors=True)
     messages: list[Message] = []
     while not messages and not line.closed:
         select.select([line.fileno()], [], [])

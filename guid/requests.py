@@ -8,6 +8,7 @@ from functools import partial
 from typing import Protocol
 
 from backends.base import DomainSpec
+from guid.clipboards import Clipboards
 from guid.control import LineSocket, Listener, Message
 from guid.gui_domains import GuiDomain
 from guid.spec import VmSpec
@@ -34,6 +35,10 @@ class Control(Protocol):
     @property
     def vms(self) -> Mapping[str, Vm]:
         """Every VM by name."""
+
+    @property
+    def clipboards(self) -> Clipboards:
+        """What is copied."""
 
     def start(self, spec: VmSpec, domain: DomainSpec, *, kept: bool = True) -> None:
         """Start an AppVM."""
@@ -69,6 +74,7 @@ class Requests:
             "resume": self._resume,
             "follow": self._follow,
             "swap": self._swap,
+            "clipboard": self._clipboard,
         }
         poll.register(listener.fileno(), select.EPOLLIN)
 
@@ -194,6 +200,13 @@ class Requests:
                 self._control.swap(name, target.shows(vm.spec, running), partial(note, name))
             except MachineCannot as error:
                 note(name, False, str(error))
+
+    def _clipboard(self, client: LineSocket, request: Message) -> None:
+        """What is copied; with `clear`, what was, and now is not any more."""
+        rows = self._control.clipboards.rows()
+        if request.get("clear"):
+            self._control.clipboards.clear()
+        client.send({"ok": True, "clipboards": rows})
 
     def _vm(self, name: str) -> Vm:
         vm = self._control.vms.get(name)

@@ -9,7 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
+from guid.core.key_sequence import KeySequence
+from guid.keysyms import keysym
 from guiproto.errors import MachineCannot
+from guiproto.limits import CLIPBOARD_DEFAULT, CLIPBOARD_MAX, CLIPBOARD_MIN
 
 Check = Callable[[Any], str]
 """What is wrong with a value of the right type: "" if nothing, else how to put it right."""
@@ -21,6 +24,16 @@ def _between(low: int, high: int) -> Check:
 
 def _one_of(*choices: str) -> Check:
     return lambda value: "" if value in choices else f"choose {', '.join(choices[:-1])} or {choices[-1]}"
+
+
+def _is_key_sequence(value: str) -> str:
+    try:
+        sequence = KeySequence.parse(value)
+    except ValueError as error:
+        return str(error)
+    if sequence is not None and not keysym(sequence.key):
+        return f"there is no key called {sequence.key!r}; xev shows what keys are called"
+    return ""
 
 
 def _setting(default: Any, about: str, check: Check = lambda _: "") -> Any:
@@ -40,6 +53,15 @@ class VmSettings:
     allow_fullscreen: bool = _setting(False, "windows may hide their border by going fullscreen")
     override_redirect: str = _setting(
         "allow", "windows that no window manager minds, as menus", _one_of("allow", "disabled")
+    )
+    secure_copy_sequence: str = _setting(
+        "Ctrl-Shift-c", "keys that copy a VM's clipboard for another VM; none for no such keys", _is_key_sequence
+    )
+    secure_paste_sequence: str = _setting(
+        "Ctrl-Shift-v", "keys that give a VM what was copied; none for no such keys", _is_key_sequence
+    )
+    max_clipboard_size: int = _setting(
+        CLIPBOARD_DEFAULT, "most bytes that are copied from it at once", _between(CLIPBOARD_MIN, CLIPBOARD_MAX)
     )
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 # Before numpy is imported: its linear algebra library would start threads, which a process that forks must not have.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from guid.cli import attach, bench, db, demo, doctor, domains, ps, run, stop, swap, vm, windows
+from guid.cli import attach, bench, clipboard, db, demo, doctor, domains, ps, run, stop, swap, vm, windows
 from guiproto.errors import MachineCannot
 
 _DESCRIPTION = """\
@@ -21,6 +21,7 @@ examples:
   guid ps                                    which VMs are served, by whom
   guid windows --json                        every window, as data
   guid swap work --to wall                   move its windows to another GUI domain, while it runs
+  guid clipboard status                      what is copied, and from which VM
   guid db write work /keyboard-layout de     another keyboard layout in that VM, at once
   guid attach --domid 5 --name old --label red
                                              the daemon half alone, for an agent that already runs
@@ -40,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
         prog="guid", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (run, vm, attach, ps, windows, domains, swap, db, stop, demo, doctor, bench):
+    for command in (run, vm, attach, ps, windows, domains, swap, clipboard, db, stop, demo, doctor, bench):
         command.add_to(commands)
     return top
 

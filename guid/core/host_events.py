@@ -115,7 +115,12 @@ class ScreenEvent:
     screen: ScreenInfo
 
 
+@dataclass(frozen=True, slots=True)
+class KeyboardEvent:
+    """The desktop's keyboard has other keys than before: `keycodes` may have another answer."""
+
+
 HostEvent = (
     KeyEvent | ButtonEvent | MotionEvent | CrossingEvent | FocusEvent | ConfiguredEvent | MappedEvent | CloseEvent
-    | StateEvent | ScreenEvent
+    | StateEvent | ScreenEvent | KeyboardEvent
 )  # fmt: skip

@@ -24,6 +24,7 @@ from guid.hosts.x11.cursors import Cursors
 from guid.hosts.x11.exposures import EXPOSE, Exposures
 from guid.hosts.x11.frame import Frame
 from guid.hosts.x11.input import Input
+from guid.hosts.x11.keyboard import MAPPING, KeyboardMap
 from guid.hosts.x11.pacing import Pacing
 from guid.hosts.x11.placement import CONFIGURE, Placement
 from guid.hosts.x11.properties import Properties
@@ -80,6 +81,7 @@ class X11Host(DisplayHost):
         self._properties = Properties(self._atoms, config)
         self._input = Input(self._windows)
         self._exposures = Exposures(self._windows)
+        self._keyboard = KeyboardMap(connection)
         self._placement = Placement(connection, self._replies, self._windows, root)
         self._states = States(
             connection, self._replies, self._windows, self._atoms, self._properties, root,
@@ -93,6 +95,7 @@ class X11Host(DisplayHost):
             NO_EXPOSURE: self._pacing.executed,
             _PROPERTY: self._property_changed,
             _CLIENT_MESSAGE: self._message,
+            MAPPING: self._keyboard.changed,
         }
 
     # --- the loop's side ---
@@ -102,6 +105,9 @@ class X11Host(DisplayHost):
 
     def screen(self) -> ScreenInfo:
         return self._screen.info
+
+    def keycodes(self, key: str) -> frozenset[int]:
+        return self._keyboard.keycodes(key)
 
     @property
     def x_errors(self) -> int:
