@@ -24,7 +24,13 @@ CLIPBOARD, UTF8, TARGETS, INCR, PLACE = (
     d.intern_atom(name) for name in ("CLIPBOARD", "UTF8_STRING", "TARGETS", "INCR", "PLACE")
 )
 modifiers = {code for row in d.get_modifier_mapping() for code in row}
-text = "".join(f"{at:04x}\u00e9\n" for at in range(size)).encode()[:size].decode(errors="ignore").encode().ljust(size, b"x")
+text = (
+    "".join(f"{at:04x}\u00e9\n" for at in range(size))
+    .encode()[:size]
+    .decode(errors="ignore")
+    .encode()
+    .ljust(size, b"x")
+)
 keys: list[int] = []
 pasted = ""
 parts: bytearray | None = None
