@@ -119,6 +119,8 @@ class Paster(Program):
             self.answered = True
             return
         found = self.own.get_property(event.property, X.AnyPropertyType, 0, 1 << 20, delete=self._takes)
+        if found is None:
+            return
         self.kind = str(self.display.get_atom_name(found.property_type))
         if self.kind == "INCR":
             self._parts = bytearray()
