@@ -22,21 +22,26 @@ class KeyboardMap:
 
     def __init__(self, connection: XConnection) -> None:
         self._display: Any = connection.display
+        self._first = int(self._display.display.info.min_keycode)
+        self._rows: list[list[int]] | None = None
+        """The keysyms of each keycode, while they are known."""
 
     def keycodes(self, key: str) -> frozenset[int]:
         """See `DisplayHost.keycodes`. Waits for the X server."""
         wanted = keysym(key)
         if not wanted:
             return frozenset()
-        info: Any = self._display.display.info
-        first, last = int(info.min_keycode), int(info.max_keycode)
-        try:
-            rows = self._display.get_keyboard_mapping(first, last - first + 1)
-        except Xlib.error.XError:  # the keyboard is being replaced: an event will tell
-            return frozenset()
-        return frozenset(first + index for index, row in enumerate(rows) if wanted in list(row)[:_COLUMNS])
+        if self._rows is None:
+            last = int(self._display.display.info.max_keycode)
+            try:
+                rows = self._display.get_keyboard_mapping(self._first, last - self._first + 1)
+            except Xlib.error.XError:  # the keyboard is being replaced: an event will tell
+                return frozenset()
+            self._rows = [list(row)[:_COLUMNS] for row in rows]
+        return frozenset(keycode for keycode, row in enumerate(self._rows, self._first) if wanted in row)
 
     def changed(self, data: bytes, out: list[HostEvent]) -> None:
         """MappingNotify events arrived: X sends several for one change."""
         if any(data[at + _REQUEST] != _POINTER for at in range(0, len(data), _EVENT_BYTES)):
+            self._rows = None
             out.append(KeyboardEvent())
