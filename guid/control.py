@@ -21,7 +21,7 @@ from guiproto.errors import MachineCannot
 
 _LONGEST_LINE: Final = 4 * 1024 * 1024
 _PEER_CREDENTIALS: Final = struct.Struct("iII")
-_MOST_DESCRIPTORS: Final = 4
+_MOST_DESCRIPTORS: Final = 16
 """That have arrived and were not taken yet."""
 
 Message = dict[str, Any]

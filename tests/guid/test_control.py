@@ -129,9 +129,9 @@ def test_a_descriptor_waits_with_its_message_for_room_on_the_line() -> None:
 def test_descriptors_that_nobody_wants_are_closed() -> None:
     before = len(os.listdir("/proc/self/fd"))
     line, other = passing()
-    for _ in range(4):
+    for _ in range(16):
         line.send({}, _file(b""))
-    assert other.receive() == [{}] * 4
+    assert other.receive() == [{}] * 16
     for _ in range(5):
         line.send({"filling": "x" * 100_000})
     line.send({}, _file(b""))
