@@ -200,7 +200,10 @@ class Source(ABC):
         return None
 
     def clipboard(self) -> Clipboard | None:
-        """The clipboard of these programs; None where they have none (the default). The caller closes it."""
+        """The clipboard of these programs; None where they have none (the default). The caller closes it.
+
+        Raises MachineCannot when the display server is gone.
+        """
         return None
 
     @abstractmethod

@@ -90,7 +90,9 @@ def arrived(desk: Desk, vm: str) -> str:
 
 
 def log(desk: Desk) -> str:
-    return (desk.runtime / "supervisor.log").read_text()
+    """What the user was told so far, wherever that is kept."""
+    places = (desk.runtime, Path(desk.environ["XDG_STATE_HOME"]) / "odyssey-gui" / "log")
+    return "".join(path.read_text() for place in places for path in sorted(place.glob("*.log")))
 
 
 def said(desk: Desk, text: str) -> None:

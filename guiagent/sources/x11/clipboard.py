@@ -1,6 +1,6 @@
 """The clipboard of an X server's programs, on a connection of its own: nothing here can hold up windows or input.
 
-The connection is made when the clipboard is used for the first time.
+The connection is made before it is needed. Later a program could have grabbed the server, and we would wait for it.
 """
 
 import logging
@@ -38,6 +38,7 @@ class X11Clipboard(Clipboard):
     """Of the X server `display`."""
 
     def __init__(self, display: str, clock: Callable[[], float] = time.monotonic) -> None:
+        """Raises MachineCannot if there is no such X server."""
         self._name = display
         self._clock = clock
         self._epoll = select.epoll()
@@ -48,6 +49,7 @@ class X11Clipboard(Clipboard):
         self._answers: list[tuple[int, Callable[[bytes], None]]] = []
         self._offer: Offer | None = None
         self._wipe_at = 0.0
+        self._connected()
 
     def fileno(self) -> int:
         return self._epoll.fileno()

@@ -1,6 +1,7 @@
 """Programs that never answer, never take, destroy what is ours or send what nobody asked for, and time that passes."""
 
 import random
+import select
 import struct
 from collections.abc import Iterator
 from typing import Any
@@ -53,11 +54,22 @@ def owner(program: Program) -> int:
     return int(found.id) if found else 0
 
 
-def test_until_it_is_used_it_costs_no_connection(clipboard: X11Clipboard) -> None:
-    assert clipboard._connection is None
-    assert clipboard.patience() is None
+def test_it_rests_until_it_is_used(clipboard: X11Clipboard) -> None:
     clipboard.proceed()
-    assert clipboard._connection is None
+    assert clipboard.patience() is None
+    assert not select.select([clipboard.fileno()], [], [], 0)[0]
+
+
+def test_a_program_that_has_grabbed_the_server_is_not_waited_for(server: XServer, clipboard: X11Clipboard) -> None:
+    """The clock is the real one here: what waits for the program waits until the end of the test."""
+    program = Copier(server.display, {"UTF8_STRING": b"theirs"})
+    program.display.grab_server()
+    program.sync()
+    clipboard.offer(b"ours")
+    pump(clipboard, program, until=lambda: program.lost)
+    assert fetched(clipboard) == b"ours"
+    program.display.ungrab_server()
+    program.close()
 
 
 @pytest.mark.parametrize("how", ["mute", "stops"])
