@@ -30,6 +30,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
         made.environ |= {"GUID_CONFIG": str(tmp_path / "guid.toml"), "XDG_STATE_HOME": str(tmp_path / "state")}
         try:
             yield made
+            assert not any(row["restarts"] for row in made.vms())
         finally:
             made.close()
 
@@ -53,8 +54,7 @@ def windows(desk: Desk) -> list[dict[str, Any]]:
 
 def says(desk: Desk, vm: str) -> tuple[list[int], str]:
     """The keycodes that its window heard, and the text that it has."""
-    found = window(desk, vm)
-    assert found is not None
+    found = wait_for(f"the window of {vm}", lambda: window(desk, vm))
     match = re.fullmatch(r"\S+ keys=([\d,]*) pasted=(.*)", found["title"])
     assert match is not None
     return [int(code) for code in match[1].split(",") if code], match[2]
@@ -62,8 +62,7 @@ def says(desk: Desk, vm: str) -> tuple[list[int], str]:
 
 def press(desk: Desk, vm: str, *names: str) -> None:
     """Give the window the keyboard and press keys in it, all down and then all up."""
-    found = window(desk, vm)
-    assert found is not None
+    found = wait_for(f"the window of {vm}", lambda: window(desk, vm))
     desk.screen.focus(found["local_id"])
     display = desk.screen.display
     codes = [display.keysym_to_keycode(XK.string_to_keysym(name)) for name in names]
