@@ -10,7 +10,6 @@ from typing import Final
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: its threads do not survive a fork
 
-from guid.clipboard_config import configured_rules
 from guid.control import Client, Listener
 from guid.drivers import driver_maker
 from guid.process import warm_up
@@ -75,9 +74,7 @@ def main() -> int:
     state = runtime / "vms"
     state.mkdir(mode=0o700, exist_ok=True)
     warm_up()
-    supervisor = Supervisor(
-        listener, driver_maker(state), state, clipboard_rules=configured_rules, linger=_LINGER_SECONDS
-    )
+    supervisor = Supervisor(listener, driver_maker(state), state, linger=_LINGER_SECONDS)
     supervisor.adopt()
     ready = int(sys.argv[1])
     os.write(ready, b"+")

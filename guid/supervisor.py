@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from backends.base import DomainDriver, DomainSpec, DomainState
+from guid.clipboard_config import configured_rules
 from guid.clipboard_rules import ClipboardRule
 from guid.clipboards import Clipboards
 from guid.control import Listener, Message
@@ -56,7 +57,7 @@ class Supervisor:
         state_dir: Path,
         *,
         orders: Orders | None = None,
-        clipboard_rules: Callable[[], Sequence[ClipboardRule]] = tuple,
+        clipboard_rules: Callable[[], Sequence[ClipboardRule]] = configured_rules,
         linger: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -5,7 +5,6 @@ import os
 
 from guid.cli import lasting, options
 from guid.cli.names import refuse_taken_name
-from guid.clipboard_config import configured_rules
 from guid.control import Listener
 from guid.domains import Shown
 from guid.drivers import driver_maker
@@ -67,9 +66,7 @@ def main(args: argparse.Namespace) -> int:
     )
     runtime = runtime_dir()
     refuse_taken_name(runtime, args.name)
-    supervisor = Supervisor(
-        Listener(runtime / f"attach-{args.name}.sock"), None, runtime, clipboard_rules=configured_rules
-    )
+    supervisor = Supervisor(Listener(runtime / f"attach-{args.name}.sock"), None, runtime)
     failed = False
 
     def watch(_name: str, state: str) -> None:
@@ -90,10 +87,7 @@ def _show_machine(args: argparse.Namespace) -> int:
     runtime = runtime_dir()
     refuse_taken_name(runtime, name)
     spec = options.vm_of(args, name=name, domid=0, gui_domid=args.gui_domid, backend=backend)
-    supervisor = Supervisor(
-        Listener(runtime / f"attach-{name}.sock"), driver_maker(runtime / "vms"), runtime,
-        clipboard_rules=configured_rules,
-    )  # fmt: skip
+    supervisor = Supervisor(Listener(runtime / f"attach-{name}.sock"), driver_maker(runtime / "vms"), runtime)
     try:
         supervisor.show(backend, Shown(spec, only=name))
     except BaseException:

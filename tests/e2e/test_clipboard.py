@@ -165,6 +165,18 @@ def test_the_modifiers_may_go_up_first(desk: Desk) -> None:
     assert says(desk, "work")[0] == [display.keysym_to_keycode(XK.XK_a)]
 
 
+def test_the_keys_move_with_the_layout_of_the_desktops_keyboard(desk: Desk) -> None:
+    start(desk, "work", "blue", 100, 5)
+    before = desk.screen.display.keysym_to_keycode(XK.XK_c)
+    desk.server.run("setxkbmap", "dvorak")
+    desk.look_at(desk.screen)
+    assert desk.screen.display.keysym_to_keycode(XK.XK_c) != before
+    copy(desk, "work")
+    said(desk, "work: 5 bytes are copied")
+    press(desk, "work", "Control_L", "Shift_L", "j")  # where c was
+    wait_for("the VM's own key", lambda: says(desk, "work")[0] == [before])
+
+
 def test_what_is_copied_can_be_forgotten(desk: Desk) -> None:
     start(desk, "work", "blue", 100, 5)
     copy(desk, "work")
