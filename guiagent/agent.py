@@ -34,11 +34,16 @@ class Agent:
         self._source = source
         self._wakers = Wakers()
         self._serving = serving
-        self._link = Link(first, _FIRST_AUDIENCE, Tracker(), source, self._wakers, serving=serving)
+        self._clipboard = source.clipboard()
+        self._link = Link(
+            first, _FIRST_AUDIENCE, Tracker(), source, self._wakers, serving=serving, clipboard=self._clipboard
+        )
         self._reserve: Link | None = None
         self._next_audience = _FIRST_AUDIENCE + 1
         self._stopping = False
         self._wakers.watch(source.fileno(), self._look)
+        if self._clipboard is not None:
+            self._wakers.watch(self._clipboard.fileno(), self._clipboard.proceed)
 
     def run(self, stop_fd: int) -> None:
         """Serve until `stop_fd` becomes readable. Raises MachineCannot when the display server is gone."""
@@ -50,6 +55,8 @@ class Agent:
                 self._reserve.say()
             self._source.flush()
             self._wakers.wait(self._patience())
+            if self._clipboard is not None and self._clipboard.patience() == 0:
+                self._clipboard.proceed()
 
     def watch(self, fd: int, waker: Callable[[], None]) -> None:
         """Call `waker` from the loop whenever `fd` polls readable."""
@@ -60,6 +67,8 @@ class Agent:
         links = [link for link in (self._link, self._reserve) if link is not None]
         for link in links:
             link.leave()
+        if self._clipboard is not None:
+            self._clipboard.close()
         self._source.close()
         for link in links:
             link.meeting.sharer.close()
@@ -98,8 +107,9 @@ class Agent:
             self._source.admit(audience, meeting.sharer)
             try:
                 self._reserve = Link(
-                    meeting, audience, tracker, self._source, self._wakers, serving=self._serving, reserve=True
-                )
+                    meeting, audience, tracker, self._source, self._wakers, serving=self._serving, reserve=True,
+                    clipboard=self._clipboard,
+                )  # fmt: skip
             except MachineCannot:
                 self._source.dismiss(audience)
                 raise
@@ -146,8 +156,5 @@ class Agent:
 
     def _patience(self) -> float | None:
         """Seconds to sleep at most."""
-        patience = self._link.patience()
-        if self._reserve is None:
-            return patience
-        other = self._reserve.patience()
-        return other if patience is None else patience if other is None else min(patience, other)
+        parts = [part.patience() for part in (self._link, self._reserve, self._clipboard) if part is not None]
+        return min((patience for patience in parts if patience is not None), default=None)

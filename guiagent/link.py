@@ -16,14 +16,17 @@ from struct import Struct
 from typing import Final
 
 from backends.base import PageSharer, Vchan, VchanState
+from guiagent.core.clipboard_text import fitting, most
 from guiagent.core.operations import ReleaseAll
 from guiagent.core.tracker import Tracker
-from guiagent.sources.base import Source
+from guiagent.sources.base import Clipboard, Source
 from guiagent.wakers import Wakers
 from guiproto.connection import AgentConnection, DaemonHello
 from guiproto.errors import MachineCannot, PeerMisbehaved
 from guiproto.messages import (
     Button,
+    ClipboardData,
+    ClipboardReq,
     Close,
     Configure,
     Crossing,
@@ -83,6 +86,7 @@ class Link:
         *,
         serving: bool = True,
         reserve: bool = False,
+        clipboard: Clipboard | None = None,
     ) -> None:
         """Raises MachineCannot when nobody can listen, for example because another agent serves the same domains."""
         self.meeting = meeting
@@ -91,6 +95,7 @@ class Link:
         self._source = source
         self._wakers = wakers
         self._reserve = reserve
+        self._clipboard = clipboard
         self._waiting: list[object] = []
         self._wire = AgentConnection()
         self._greeted = False
@@ -174,8 +179,30 @@ class Link:
                 raise PeerMisbehaved("does not wait", f"{MAX_WAITING} messages before the windows are its own")
             self._waiting.append(event)
             return
+        if isinstance(event, ClipboardReq):
+            self._give_clipboard(event.window)
+            return
+        if isinstance(event, ClipboardData):
+            if self._clipboard is not None:
+                self._clipboard.offer(event.data)
+            return
         for operation in self.tracker.receive(event):
             self._source.perform(operation)
+
+    def _give_clipboard(self, window: int) -> None:
+        """Answer, to this daemon and to no later one, once the clipboard is known."""
+        wire = self._wire
+        minor = wire.minor
+        assert minor is not None, "a daemon that has asked was greeted"
+
+        def answer(text: bytes) -> None:
+            if wire is self._wire and self._ready:
+                self._outbox += wire.encode(ClipboardData(window, fitting(text, minor)))
+
+        if self._clipboard is None:
+            answer(b"")
+        else:
+            self._clipboard.fetch(most(minor), answer)
 
     # --- what it is told ---
 

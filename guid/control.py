@@ -4,12 +4,14 @@ A request is {"op": NAME, ...}; the answer is {"ok": true, ...} or {"ok": false,
 (`run`, `follow`) is answered and then followed by {"event": NAME, ...} lines until the connection ends.
 """
 
+import array
 import contextlib
 import fcntl
 import json
 import os
 import socket
 import struct
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, Self
@@ -19,18 +21,27 @@ from guiproto.errors import MachineCannot
 
 _LONGEST_LINE: Final = 4 * 1024 * 1024
 _PEER_CREDENTIALS: Final = struct.Struct("iII")
+_MOST_DESCRIPTORS: Final = 16
+"""That have arrived and were not taken yet."""
 
 Message = dict[str, Any]
 
 
 class LineSocket:
-    """A non-blocking stream of JSON lines. Never buffers more than one overlong line, and never blocks in `send`."""
+    """A non-blocking stream of JSON lines. Never buffers more than one overlong line, and never blocks in `send`.
 
-    def __init__(self, sock: socket.socket) -> None:
+    With `descriptors`, a message may have one with it; without, those that somebody sends are the kernel's to close.
+    """
+
+    def __init__(self, sock: socket.socket, *, descriptors: bool = False) -> None:
         sock.setblocking(False)
         self._socket = sock
+        self._ancillary = socket.CMSG_SPACE(array.array("i").itemsize) if descriptors else 0
         self._in = bytearray()
         self._out = bytearray()
+        self._arrived: deque[int] = deque()
+        self._leaving: deque[tuple[int, int]] = deque()
+        """Descriptors to send, each with the number of bytes of `_out` that go before it."""
         self.closed = False
 
     def fileno(self) -> int:
@@ -42,8 +53,10 @@ class LineSocket:
         """Whether there is output that did not fit; poll for writing and call `flush`."""
         return bool(self._out)
 
-    def send(self, message: Message) -> None:
-        """Queue a message and send what fits."""
+    def send(self, message: Message, descriptor: int | None = None) -> None:
+        """Queue a message and send what fits. `descriptor` goes with it, and is ours to close from now on."""
+        if descriptor is not None:
+            self._leaving.append((len(self._out), descriptor))
         self._out += json.dumps(message).encode() + b"\n"
         self.flush()
 
@@ -51,7 +64,7 @@ class LineSocket:
         """Send what fits of the queue."""
         while self._out and not self.closed:
             try:
-                sent = self._socket.send(self._out)
+                sent = self._send()
             except BlockingIOError:
                 if len(self._out) > _LONGEST_LINE:
                     self.closed = True  # somebody who asks and does not read
@@ -60,12 +73,25 @@ class LineSocket:
                 self.closed = True
                 return
             del self._out[:sent]
+            if self._leaving:
+                self._leaving = deque((before - sent, descriptor) for before, descriptor in self._leaving)
+
+    def _send(self) -> int:
+        if not self._leaving:
+            return self._socket.send(self._out)
+        before, descriptor = self._leaving[0]
+        if before:
+            return self._socket.send(self._out[:before])
+        sent = socket.send_fds(self._socket, [self._out], [descriptor])
+        self._leaving.popleft()
+        os.close(descriptor)
+        return sent
 
     def receive(self) -> list[Message]:
         """Every complete message that has arrived; `closed` is set at the end of the stream or on nonsense."""
         while not self.closed:
             try:
-                data = self._socket.recv(65536)
+                data = self._receive()
             except BlockingIOError:
                 break
             except OSError:
@@ -91,10 +117,32 @@ class LineSocket:
             messages.append(message)
         return messages
 
+    def _receive(self) -> bytes:
+        if not self._ancillary:
+            return self._socket.recv(65536)
+        data, ancillary, _, _ = self._socket.recvmsg(65536, self._ancillary, socket.MSG_CMSG_CLOEXEC)
+        for level, kind, content in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                arrived = array.array("i")
+                arrived.frombytes(content[: len(content) - len(content) % arrived.itemsize])
+                self._arrived += arrived
+        return b"" if len(self._arrived) > _MOST_DESCRIPTORS else data
+
+    def take_descriptor(self) -> int | None:
+        """The oldest descriptor that has arrived and was not taken, the caller's from now on; None if there is none.
+
+        They keep the order of their messages. Nobody says that a message has one: take it only where one belongs.
+        """
+        return self._arrived.popleft() if self._arrived else None
+
     def close(self) -> None:
-        """Close the socket."""
+        """Close the socket, and descriptors that nobody took."""
         self.closed = True
         self._socket.close()
+        for descriptor in (*self._arrived, *(descriptor for _, descriptor in self._leaving)):
+            os.close(descriptor)
+        self._arrived.clear()
+        self._leaving.clear()
 
 
 class Listener:

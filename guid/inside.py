@@ -43,7 +43,7 @@ def described(messages: Sequence[Message]) -> VmSpec:
 
 def main() -> int:
     """Serve on the line whose descriptor is the first argument."""
-    line = LineSocket(socket.socket(fileno=int(sys.argv[1])))
+    line = LineSocket(socket.socket(fileno=int(sys.argv[1])), descriptors=True)
     messages: list[Message] = []
     while not messages and not line.closed:
         select.select([line.fileno()], [], [])

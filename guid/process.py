@@ -19,6 +19,7 @@ from backends import registry
 from backends.base import DOOR, Backend
 from guid.confinement import confine
 from guid.control import LineSocket, Message
+from guid.core.key_sequence import KeySequence
 from guid.core.session import SessionConfig
 from guid.hosts import registry as hosts
 from guid.hosts.base import HostConfig
@@ -45,9 +46,13 @@ class Child:
         messages = self.line.receive()
         for number, message in enumerate(messages):
             if not _is_word(message):
-                self._kill()
+                self.disown()
                 return messages[:number]
         return messages
+
+    def disown(self) -> None:
+        """It has said what it must not say: kill it. What becomes of that is seen at `pidfd`."""
+        self._kill()
 
     def end(self, poll: select.epoll, patience: float = 0.0) -> bool:
         """Hang up, end it and let go of it, also in `poll`; whether SIGKILL ended it, ours or another's.
@@ -90,6 +95,10 @@ _WORDS: Final[Mapping[str, Mapping[str, Callable[[Any], bool]]]] = {
     "ended": {},
     "log": {"level": lambda value: type(value) is int},
     "notify": {"text": lambda value: type(value) is str},
+    "copying": {},
+    "copied": {"size": lambda value: type(value) is int},
+    "not copied": {},
+    "pasting": {},
     "windows": {"id": lambda value: type(value) is int, "windows": _is_list_of(dict)},
     "shown": {"windows": _is_list_of(int)},
     "complete": {"windows": _is_list_of(int)},
@@ -119,7 +128,7 @@ def fork(title: str, live: Callable[[LineSocket], dict[str, str]], *, end_with_p
     if pid == 0:
         _child(title, live, theirs, end_with_parent)
     theirs.close()
-    return Child(pid, os.pidfd_open(pid), LineSocket(ours))
+    return Child(pid, os.pidfd_open(pid), LineSocket(ours, descriptors=True))
 
 
 def _child(
@@ -129,7 +138,7 @@ def _child(
     status = 1
     try:
         leave_parent(sock.fileno(), title, end_with_parent=end_with_parent)
-        line = LineSocket(sock)
+        line = LineSocket(sock, descriptors=True)
         log_to(line)
         ended = live(line)
         line.send({"event": "ended", **ended})
@@ -191,6 +200,9 @@ def session_config(spec: VmSpec) -> SessionConfig:
         override_redirect_protection=settings.override_redirect_protection,
         allow_fullscreen=settings.allow_fullscreen,
         utf8_titles=settings.allow_utf8_titles,
+        copy_keys=KeySequence.parse(settings.secure_copy_sequence),
+        paste_keys=KeySequence.parse(settings.secure_paste_sequence),
+        max_clipboard_size=settings.max_clipboard_size,
         allow_frames=True,  # a backend's mapper that cannot map them refuses by itself
     )
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from backends.base import DomainSpec
+from guid.clipboards import Clipboards
 from guid.configuration import Configuration
 from guid.control import LineSocket, Listener, Message
 from guid.gui_domains import GuiDomain
@@ -35,6 +36,10 @@ class Control(Protocol):
     @property
     def vms(self) -> Mapping[str, Vm]:
         """Every VM by name."""
+
+    @property
+    def clipboards(self) -> Clipboards:
+        """What is copied."""
 
     def start(self, spec: VmSpec, domain: DomainSpec, *, kept: bool = True) -> None:
         """Start an AppVM."""
@@ -82,6 +87,7 @@ class Requests:
             "reload": self._reload,
             "settings": self._settings,
             "used": self._used,
+            "clipboard": self._clipboard,
         }
         poll.register(listener.fileno(), select.EPOLLIN)
 
@@ -223,6 +229,13 @@ class Requests:
     def _settings(self, client: LineSocket, request: Message) -> None:
         rows = self._control.settings(str(request["name"]))
         client.send({"ok": True, "path": str(self._control.configuration().path), "settings": rows})
+
+    def _clipboard(self, client: LineSocket, request: Message) -> None:
+        """What is copied; with `clear`, what was, and now is not any more."""
+        rows = self._control.clipboards.rows()
+        if request.get("clear"):
+            self._control.clipboards.clear()
+        client.send({"ok": True, "clipboards": rows})
 
     def _vm(self, name: str) -> Vm:
         vm = self._control.vms.get(name)

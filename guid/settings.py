@@ -9,7 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
+from guid.core.key_sequence import KeySequence
+from guid.keysyms import keysym
 from guiproto.errors import MachineCannot
+from guiproto.limits import CLIPBOARD_DEFAULT, CLIPBOARD_MAX, CLIPBOARD_MIN
 
 Check = Callable[[Any], str]
 """What is wrong with a value of the right type: "" if nothing, else how to put it right."""
@@ -21,6 +24,16 @@ def _between(low: int, high: int) -> Check:
 
 def _one_of(*choices: str) -> Check:
     return lambda value: "" if value in choices else f"choose {', '.join(choices[:-1])} or {choices[-1]}"
+
+
+def _is_key_sequence(value: str) -> str:
+    try:
+        sequence = KeySequence.parse(value)
+    except ValueError as error:
+        return str(error)
+    if sequence is not None and not keysym(sequence.key):
+        return f"there is no key called {sequence.key!r}; xev shows what keys are called"
+    return ""
 
 
 def _setting(default: Any, about: str, check: Check = lambda _: "", *, live: bool = False) -> Any:
@@ -54,6 +67,24 @@ class VmSettings:
         "tint+border1",
         "how icons in the notification area show whose they are: in their VM's colours, by a border, or both",
         _one_of("tint", "tint+border1", "tint+border2", "border1", "border2"),
+    )
+    secure_copy_sequence: str = _setting(
+        "Ctrl-Shift-c",
+        "keys that copy a VM's clipboard for another VM; none for no such keys",
+        _is_key_sequence,
+        live=True,
+    )
+    secure_paste_sequence: str = _setting(
+        "Ctrl-Shift-v",
+        "keys that give a VM what was copied; none for no such keys",
+        _is_key_sequence,
+        live=True,
+    )
+    max_clipboard_size: int = _setting(
+        CLIPBOARD_DEFAULT,
+        "most bytes that are copied from it at once",
+        _between(CLIPBOARD_MIN, CLIPBOARD_MAX),
+        live=True,
     )
 
     def __post_init__(self) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from backends.base import DomainDriver, DomainSpec, DomainState
+from guid.clipboards import Clipboards
 from guid.configuration import Configuration
 from guid.control import Listener, Message
 from guid.databases import Databases
@@ -25,6 +26,7 @@ from guid.logs import about
 from guid.notifications import Notifications
 from guid.orders import DatabaseOrders
 from guid.process import Child
+from guid.questions import Questions
 from guid.requests import Requests
 from guid.runtime import runtime_dir
 from guid.saved import SavedVms
@@ -75,6 +77,10 @@ class Supervisor:
         self._workers = Workers(self, self._vms, self._drivers, self._poll, clock)
         self._queries = WindowQueries(clock)
         self._swaps = Swaps(self, orders or DatabaseOrders(runtime_dir()), self._poll, clock)
+        self._questions = Questions(self._poll, clock)
+        self.clipboards = Clipboards(
+            lambda: self._settings.configuration.clipboard, self._questions, self.notify, clock
+        )
         self._requests = Requests(listener, self._poll, self, self._queries)
         self._stopping = False
         self._idle_since: float | None = clock()
@@ -148,6 +154,11 @@ class Supervisor:
         """Ask the workers for their windows; `answer` is called from the loop with those of the ones that replied."""
         self._queries.ask(self._vms.values(), lambda rows, _silent: answer(rows))
 
+    def notify(self, vm: Vm, text: str) -> None:
+        """Tell the user something about a VM."""
+        vm.say(text, logging.WARNING)
+        self.tell_user(vm, text)
+
     def at(self, moment: float, action: Callable[[], None]) -> None:
         """Call `action` from the loop at `moment` of the clock."""
         self._timers.append((moment, action))
@@ -170,7 +181,7 @@ class Supervisor:
             self.close()
 
     def _ready(self, fd: int) -> None:
-        if self._requests.ready(fd) or self._databases.ready(fd):
+        if self._requests.ready(fd) or self._databases.ready(fd) or self._questions.ready(fd):
             return
         if fd == self._signals.fileno():
             self._signalled(self._signals.drain())
@@ -198,6 +209,7 @@ class Supervisor:
             + self._queries.deadlines()
             + self._databases.deadlines()
             + self._swaps.deadlines()
+            + self._questions.deadlines()
         )
         if self._idle_since is not None and self._linger is not None:
             moments.append(self._idle_since + self._linger)
@@ -211,6 +223,7 @@ class Supervisor:
         self._databases.due(now)
         self._queries.give_up(now)
         self._swaps.tick(now)
+        self._questions.due(now)
         if self._vms or self._requests or self._domains:
             self._idle_since = None
         elif self._idle_since is None:
@@ -257,11 +270,13 @@ class Supervisor:
             self._queries.answered(vm.spec.name, message)
         elif message.get("event") == "notify":
             self.tell_user(vm, message["text"])
+        self.clipboards.said(vm, message)
         self._swaps.present_said(vm.spec.name, message)
 
     def worker_gone(self, vm: Vm) -> bool:
         """Its worker has ended."""
         self._queries.gone(vm.spec.name)
+        self.clipboards.gone(vm)
         return self._swaps.present_gone(vm.spec.name)
 
     def resolve(self, spec: VmSpec) -> VmSpec:
@@ -291,6 +306,7 @@ class Supervisor:
         """End the worker of a VM whose windows move; none is started for it."""
         self._workers.drop(vm)
         self._queries.gone(vm.spec.name)
+        self.clipboards.gone(vm)
 
     def restart_worker(self, vm: Vm) -> None:
         """Start the worker of a VM again that was dropped."""
@@ -298,7 +314,8 @@ class Supervisor:
 
     def adopt_worker(self, vm: Vm, spec: VmSpec, child: Child | None) -> None:
         """That worker shows the VM from now on, as `spec` says; None: it has ended, and another one is started."""
-        vm.spec = spec
+        before, vm.spec = vm.spec, spec
+        self.clipboards.moved(vm, before)
         self._domains.moved(vm)
         self._workers.adopt(vm, child)
         self._settings.apply(vm)  # in case that they have changed since it was started
@@ -333,6 +350,7 @@ class Supervisor:
         self._vms.pop(name, None)
         self._swaps.vm_ended(name)
         self.drop_worker(vm)
+        self.clipboards.ended(vm)
         if vm.domain is not None:
             if vm.domain.state is DomainState.RUNNING and not leave:
                 self._stop(vm, 0.0 if vm.state == "stopping" else _STOP_SECONDS)
@@ -368,6 +386,8 @@ class Supervisor:
                 self._stop(vm, _STOP_SECONDS)  # all have been asked, so they end side by side
             self._remove(vm, "stopped", vm.reason, None)
         self._notifications.close()
+        self.clipboards.clear()
+        self._questions.close()
         self._databases.close()
         self._requests.close()
         self._drivers.close()

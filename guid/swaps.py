@@ -1,6 +1,7 @@
 """Moves VMs between GUI domains: carries out what `core.swap` decides, with workers, and keys that the VM follows."""
 
 import contextlib
+import os
 import select
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -141,6 +142,10 @@ class Swaps:
                     self._carry_out(moving, swap.target_complete(_numbers(message), self._clock()))
                 case "log":
                     vm.say(f"{swap.target}: {message.get('text')}")
+                case "copied":
+                    # Keys in windows that are not the VM's yet copy nothing; what came with it is not the next one's.
+                    if (descriptor := child.line.take_descriptor()) is not None:
+                        os.close(descriptor)
                 case "ended":
                     moving.last_words = str(message.get("reason"))
             if swap.over:

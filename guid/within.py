@@ -30,7 +30,7 @@ def start_worker_within(spec: VmSpec, driver: DomainDriver) -> Child:
             raise
         inner.close()
         _fork_doorkeeper(spec, outer)
-    line = LineSocket(ours)
+    line = LineSocket(ours, descriptors=True)
     line.send({"vm": dataclasses.asdict(spec)})
     return Child(pid, os.pidfd_open(pid), line)
 

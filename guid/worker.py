@@ -16,8 +16,12 @@ from typing import Any, Final
 from backends.base import Backend, MappedPages, PageMapper, Vchan, VchanState
 from guid.control import LineSocket
 from guid.core import commands as do
+from guid.core.clipboard import ClipboardKeys
+from guid.core.host_events import KeyboardEvent
+from guid.core.key_sequence import KeySequence
 from guid.core.session import Session, SessionConfig
 from guid.core.trusted import WindowId
+from guid.courier import Courier
 from guid.hosts.base import DisplayHost, HostConfig
 from guid.settings import VmSettings
 from guid.spec import VmSpec
@@ -70,6 +74,7 @@ class Worker:
         self._awaited: frozenset[int] | None = None
         """Windows whose appearance the supervisor waits for."""
         self._letting_go = False
+        self._courier = Courier(supervisor)
         self._do: dict[type[Any], Callable[[Any], None]] = {
             do.SendToAgent: self._send_to_agent,
             do.CreateWindow: self._create,
@@ -91,6 +96,7 @@ class Worker:
             do.DockWindow: lambda c: host.dock(c.window),
             do.Log: lambda c: log.warning("%s: %s", spec.name, c.text),
             do.Notify: self._notify,
+            **self._courier.commands,
         }
 
     def run(self) -> None:
@@ -173,7 +179,7 @@ class Worker:
             else:
                 assert isinstance(event, AgentHello)
                 screen = self._host.screen()
-                link.session = Session(self._config, screen)
+                link.session = Session(self._config, screen, self._clipboard_keys(), event.minor)
                 link.out += connection.accept(xconf_for(screen.width, screen.height, screen.depth))
                 self._supervisor.send({"event": "connected", "version": f"1.{event.minor}"})
 
@@ -194,7 +200,15 @@ class Worker:
         if link is None or link.session is None:
             return
         for event in events:
+            if isinstance(event, KeyboardEvent):
+                link.session.set_keys(self._clipboard_keys())
             self._carry_out(link.session.host_event(event))
+
+    def _clipboard_keys(self) -> ClipboardKeys:
+        def keycodes(sequence: KeySequence | None) -> frozenset[int]:
+            return frozenset() if sequence is None else self._host.keycodes(sequence.key)
+
+        return ClipboardKeys(keycodes(self._config.copy_keys), keycodes(self._config.paste_keys))
 
     def _settle(self) -> None:
         """Paint what the batch damaged, and let everything out: once a turn."""
@@ -278,12 +292,15 @@ class Worker:
                     self._let_go()
                 case "settings":
                     self._reconfigure(VmSettings(**request["settings"]))
+                case "paste":
+                    self._paste(self._courier.open(request))
 
     def _reconfigure(self, settings: VmSettings) -> None:
         self._spec = dataclasses.replace(self._spec, settings=settings)
         host, self._config = self._configs(self._spec)
         self._host.reconfigure(host)
         if self._link is not None and self._link.session is not None:
+            self._link.session.set_keys(self._clipboard_keys())
             self._carry_out(self._link.session.reconfigure(self._config))
 
     def _let_go(self) -> None:
@@ -296,6 +313,11 @@ class Worker:
             self._host.sync()
             self._serve_host()
         self._letting_go = True
+
+    def _paste(self, text: bytes) -> None:
+        link = self._link
+        if link is not None and link.session is not None:
+            self._carry_out(link.session.paste(text))
 
     def _has_more_to_say(self) -> bool:
         return self._link is not None and bool(self._link.out)

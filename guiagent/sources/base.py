@@ -51,6 +51,7 @@ __all__ = [
     "Buffer",
     "Capture",
     "Classified",
+    "Clipboard",
     "Configured",
     "Created",
     "CursorShown",
@@ -92,6 +93,43 @@ class LayoutChanger(ABC):
     @abstractmethod
     def close(self) -> None:
         """Give up what is under way."""
+
+
+class Clipboard(ABC):
+    """The clipboard of the VM's programs, while the loop goes on: `fileno` polls readable for `proceed`.
+
+    Text is UTF-8 on this side. No program can keep it from answering, or make it wait.
+    """
+
+    @abstractmethod
+    def fileno(self) -> int:
+        """Its number does not change until `close`."""
+
+    @abstractmethod
+    def fetch(self, most: int, answer: Callable[[bytes], None]) -> None:
+        """Find out what programs have in the clipboard. `answer` is called once, maybe at once, within some seconds.
+
+        It gets no bytes if there is no text or no answer, and `most` + 1 bytes of anything if there are more than
+        `most` bytes. What is asked for again meanwhile gets an answer as well.
+        """
+
+    @abstractmethod
+    def offer(self, text: bytes) -> None:
+        """Have programs find this when they paste, until another one copies something or it has not been wanted for
+        some time. Of bytes that are no UTF-8, and of control characters but tab and newline, they find U+FFFD.
+        """
+
+    @abstractmethod
+    def proceed(self) -> None:
+        """Go on with what was begun, as far as possible without waiting."""
+
+    @abstractmethod
+    def patience(self) -> float | None:
+        """Seconds after which `proceed` has something to do even if `fileno` is not readable."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of everything; what was fetched is not answered any more."""
 
 
 class Source(ABC):
@@ -159,6 +197,13 @@ class Source(ABC):
 
     def layout_changer(self) -> LayoutChanger | None:
         """What changes the keyboard's layout; None where that cannot be changed (the default). The caller closes it."""
+        return None
+
+    def clipboard(self) -> Clipboard | None:
+        """The clipboard of these programs; None where they have none (the default). The caller closes it.
+
+        Raises MachineCannot when the display server is gone.
+        """
         return None
 
     @abstractmethod

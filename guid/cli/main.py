@@ -11,6 +11,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 from guid.cli import (
     attach,
     bench,
+    clipboard,
     config,
     db,
     demo,
@@ -40,6 +41,7 @@ examples:
   guid swap work --to wall                   move its windows to another GUI domain, while it runs
   guid log work -f                           what guid logs about that VM
   guid config check                          the configuration; also: show, reload, init
+  guid clipboard status                      what is copied, and from which VM
   guid db write work /keyboard-layout de     another keyboard layout in that VM, at once
   guid attach --domid 5 --name old --label red
                                              the daemon half alone, for an agent that already runs
@@ -61,7 +63,8 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in (
-        run, vm, attach, ps, windows, domains, swap, config, db, log, stop, service, demo, doctor, bench, soak,
+        run, vm, attach, ps, windows, domains, swap, clipboard, config, db, log, stop, service, demo, doctor, bench,
+        soak,
     ):  # fmt: skip
         command.add_to(commands)
     return top

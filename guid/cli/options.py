@@ -38,6 +38,9 @@ def add_view(parser: argparse.ArgumentParser) -> None:
         help="which windows get our border; with override-redirect the window manager frames the others, "
         "as it does in Qubes (default: configured, or all)",
     )
+    group.add_argument(
+        "--max-clipboard-size", type=int, metavar="BYTES", help="most that is copied from it at once (default: 64000)"
+    )
     group.add_argument("--no-title-prefix", action="store_true", help="do not put [NAME] in front of titles")
 
 
@@ -68,6 +71,7 @@ def view_of(args: argparse.Namespace) -> ViewSpec:
                 ("border_width", args.border_width),
                 ("border", args.border),
                 ("title_prefix", False if args.no_title_prefix else None),
+                ("max_clipboard_size", args.max_clipboard_size),
             )
             if value is not None
         },

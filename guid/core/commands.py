@@ -143,7 +143,30 @@ class Notify:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class BeginCopy:
+    """The user wants this VM's clipboard for other VMs. One of the next two follows, or nothing if the agent goes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """That is what the agent gave: at least one byte, and no more than its VM may give at once."""
+
+    text: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NotCopied:
+    """It gave nothing that counts; the user has been told."""
+
+
+@dataclass(frozen=True, slots=True)
+class WantPaste:
+    """The user wants what was copied to be given to this VM: `Session.paste`, if that may be."""
+
+
 Command = (
     SendToAgent | CreateWindow | DestroyWindow | MapWindow | UnmapWindow | ConfigureWindow | AttachBuffer | DetachBuffer
     | SetTitle | SetClass | SetHints | SetState | Maximize | SetTransientFor | SetCursor | DockWindow | Log | Notify
+    | BeginCopy | Copied | NotCopied | WantPaste
 )  # fmt: skip

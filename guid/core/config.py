@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from guid.core.key_sequence import KeySequence
 from guid.core.trusted import Label
+from guiproto.limits import CLIPBOARD_DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,4 +45,10 @@ class SessionConfig:
     """Whether MFNDUMP, buffers by machine frame number, is served: only where the backend can map those."""
     paint_limit: int = 512
     """Most rectangles that are painted in one window per wake-up."""
+    copy_keys: KeySequence | None = None
+    """What makes this VM's clipboard that of all VMs; None for no such keys."""
+    paste_keys: KeySequence | None = None
+    """What gives it to this VM."""
+    max_clipboard_size: int = CLIPBOARD_DEFAULT
+    """Most bytes that are copied from this VM."""
     quotas: Quotas = field(default_factory=Quotas)

@@ -123,7 +123,12 @@ class ScreenEvent:
     screen: ScreenInfo
 
 
+@dataclass(frozen=True, slots=True)
+class KeyboardEvent:
+    """The desktop's keyboard has other keys than before: `keycodes` may have another answer."""
+
+
 HostEvent = (
     KeyEvent | ButtonEvent | MotionEvent | CrossingEvent | FocusEvent | ConfiguredEvent | MappedEvent | CloseEvent
-    | StateEvent | MaximizedEvent | ScreenEvent
+    | StateEvent | MaximizedEvent | ScreenEvent | KeyboardEvent
 )  # fmt: skip

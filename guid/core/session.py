@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from guid.core import validate
+from guid.core.clipboard import Clipboard, ClipboardKeys
 from guid.core.commands import (
     Command,
     CreateWindow,
@@ -35,6 +36,7 @@ from guid.core.host_events import (
     CrossingEvent,
     FocusEvent,
     HostEvent,
+    KeyboardEvent,
     KeyEvent,
     MappedEvent,
     MaximizedEvent,
@@ -52,6 +54,7 @@ from guid.core.places import Places
 from guid.core.states import States
 from guid.core.trusted import Title, WindowId
 from guid.core.windows import Window, WindowInfo, WindowTable
+from guiproto import limits
 from guiproto import messages as wire
 from guiproto.errors import PeerMisbehaved
 
@@ -59,9 +62,15 @@ __all__ = ["Quotas", "Session", "SessionConfig"]
 
 
 class Session:
-    """Lives as long as one connection of an agent."""
+    """Lives as long as one connection of an agent, which speaks version 1.`minor`."""
 
-    def __init__(self, config: SessionConfig, screen: ScreenInfo) -> None:
+    def __init__(
+        self,
+        config: SessionConfig,
+        screen: ScreenInfo,
+        keys: ClipboardKeys | None = None,
+        minor: int = limits.VERSION_MINOR,
+    ) -> None:
         self._config = config
         self._windows = WindowTable(config.quotas)
         self._notices = Notices()
@@ -70,6 +79,7 @@ class Session:
         self._looks = Looks(config, self._windows, self._notices)
         self._states = States(config, self._windows)
         self._input = Input()
+        self._clipboard = Clipboard(config, keys or ClipboardKeys(), minor)
         self._handlers: dict[type[Any], Callable[[Any], list[Command]]] = {
             wire.ShmImage: self._pixels.shm_image,
             wire.DamageBatch: self._pixels.damage_batch,
@@ -86,7 +96,7 @@ class Session:
             wire.WmClass: self._looks.window_class,
             wire.WindowHints: self._looks.hints,
             wire.Cursor: self._looks.cursor,
-            wire.ClipboardData: self._clipboard_data,
+            wire.ClipboardData: self._clipboard.answer,
         }
 
     def receive(self, message: wire.Message | wire.DamageBatch) -> list[Command]:
@@ -100,9 +110,13 @@ class Session:
         """What to do about an event of the desktop. Events of windows that are gone are dropped."""
         if isinstance(event, ScreenEvent):
             return self._places.screen_changed(event.screen)
+        if isinstance(event, KeyboardEvent):
+            return []  # what follows from it is told with `set_keys`
         window = self._windows.find(event.window)
         if window is None:
             return []
+        if isinstance(event, KeyEvent) and (ours := self._clipboard.key(event)) is not None:
+            return ours
         match event:
             case KeyEvent() | ButtonEvent() | MotionEvent() | CrossingEvent() | FocusEvent():
                 return [SendToAgent(message) for message in self._input.handle(event)]
@@ -122,6 +136,7 @@ class Session:
         self._config = config
         self._pixels.reconfigure(config)
         self._looks.reconfigure(config)
+        self._clipboard.reconfigure(config)
         titles: list[Command] = [SetTitle(window.id, window.title or Title("")) for window in self._windows]
         return [*titles, *self._states.reconfigure(config), *self._places.reconfigure(config)]
 
@@ -135,19 +150,27 @@ class Session:
         if found is not None:
             self._pixels.detach(found)
 
+    def set_keys(self, keys: ClipboardKeys) -> None:
+        """The clipboard's keys are on these keycodes from now on."""
+        self._clipboard.keys = keys
+
+    def paste(self, text: bytes) -> list[Command]:
+        """The answer to a `WantPaste`: this text, from whatever VM, is to be given to this one."""
+        return self._clipboard.paste(text)
+
     def tick(self, now: float) -> list[Command]:
         """Time passed: `now` in seconds, of any monotonic clock."""
         commands = self._places.tick(now)
+        if self._clipboard.deadline() is not None:
+            commands += self._clipboard.tick(now)
         if self._input.deadline() is not None:
             commands += [SendToAgent(message) for message in self._input.tick(now)]
         return commands
 
     def deadline(self) -> float | None:
         """The time at which `tick` has something to do; None while nothing is pending, 0.0 for at once."""
-        keys, places = self._input.deadline(), self._places.deadline()
-        if keys is None or places is None:
-            return places if keys is None else keys
-        return min(keys, places)
+        parts = (self._input.deadline(), self._places.deadline(), self._clipboard.deadline())
+        return min((due for due in parts if due is not None), default=None)
 
     def shown(self) -> frozenset[int]:
         """The windows of which pixels can be seen, by the agent's ids."""
@@ -232,11 +255,6 @@ class Session:
         window = self._windows.get(message.window)
         geometry = validate.configure(message)
         return [] if window is None else self._places.agent_says(window, geometry)
-
-    def _clipboard_data(self, message: wire.ClipboardData) -> list[Command]:
-        """CLIPBOARD_DATA, for whatever window: it counts only as the answer to a request, and none is made."""
-        validate.clipboard(message)
-        return []
 
     # --- the window manager ---
 

@@ -17,6 +17,7 @@ from guid.core.host_events import (
     CrossingEvent,
     FocusEvent,
     HostEvent,
+    KeyboardEvent,
     KeyEvent,
     MappedEvent,
     MaximizedEvent,
@@ -38,6 +39,7 @@ __all__ = [
     "HostConfig",
     "HostEvent",
     "KeyEvent",
+    "KeyboardEvent",
     "MappedEvent",
     "MaximizedEvent",
     "MotionEvent",
@@ -70,6 +72,13 @@ class DisplayHost(ABC):
         """What happened since the last call, in order; never blocks. Exposures are handled inside the host.
 
         Raises MachineCannot when the display is gone.
+        """
+
+    @abstractmethod
+    def keycodes(self, key: str) -> frozenset[int]:
+        """The keycodes with which the user can type the keysym of that name, without or with Shift, in any layout.
+
+        Empty if there are none, or no such keysym. May wait for the display. `KeyboardEvent` says when to ask again.
         """
 
     @property

@@ -59,8 +59,9 @@ class RawDaemon:
 
     def _hear(self, event: AgentHello | Message | DamageBatch) -> None:
         if isinstance(event, AgentHello):
-            self.write(self._wire.accept(xconf_for(2048, 1280)))
+            # In this order: what an agent shares is announced to those who are there by then.
             self._mapper = self._backend.mapper(self._gui_domid, self._domid)
+            self.write(self._wire.accept(xconf_for(2048, 1280)))
         elif isinstance(event, DamageBatch):
             self.heard += event.messages()
         else:

@@ -19,6 +19,7 @@ from guiagent import link
 from guiagent.agent import Agent
 from guiagent.link import Meeting
 from guiagent.sources.x11.source import X11Source
+from guiproto import limits
 from guiproto.limits import GUI_PORT
 from guiproto.messages import (
     HEADER,
@@ -35,6 +36,7 @@ from guiproto.messages import (
     WindowDump,
     WmName,
 )
+from tests.conformance.sources.copying import Copier, Paster
 from tests.conformance.sources.guest import Program
 from tests.guiagent.daemon import RawDaemon
 from tests.xserver import XServer, wait_until
@@ -357,3 +359,93 @@ def test_there_and_back_many_times(daemon: Daemons, running: Running, program: P
         serving.until(lambda serving=serving: serving.vchan.update() is VchanState.DISCONNECTED, "the end")  # type: ignore[misc] # as above
         serving, here, there = following, there, here
     wait_until(lambda: running.call(lambda agent: len(agent._source._capture._captures)) == 1)  # type: ignore[attr-defined] # it is an X11Source
+
+
+# --- the clipboard ---
+
+
+def _answers(daemon: RawDaemon, copier: Copier, count: int = 1) -> list[bytes]:
+    def look() -> bool:
+        copier.turn()
+        return len(daemon.of(ClipboardData)) >= count
+
+    daemon.until(look, f"{count} answers")
+    return [message.data for message in daemon.of(ClipboardData)]
+
+
+@pytest.mark.parametrize("size", [0, 5, 200_000, 256_000, 256_001, 260_000])
+def test_the_clipboard_is_given_to_the_daemon_that_asks(
+    server: XServer, daemon: Daemons, running: Running, program: Program, size: int
+) -> None:
+    _window(program)
+    copier = Copier(server.display, {"UTF8_STRING": b"x" * size})
+    one = daemon(OLD)
+    window = one.wait_window("one")
+    copier.turn()
+    assert not one.of(ClipboardData)
+    one.say(ClipboardReq(window))
+    assert _answers(one, copier) == [b"x" * min(size, 256_001)]
+    one.say(ClipboardReq(window), ClipboardReq(window))
+    assert len(_answers(one, copier, 3)) == 3
+    assert {message.window for message in one.of(ClipboardData)} == {window}
+    running.call(lambda _: None)
+    one.turn(0.0)
+    assert len(one.of(ClipboardData)) == 3
+    copier.close()
+
+
+def test_a_daemon_of_an_older_version_gets_what_it_can_take(
+    server: XServer, daemon: Daemons, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "VERSION_MINOR", 7)
+    _window(program)
+    copier = Copier(server.display, {"UTF8_STRING": b"x" + "é".encode() * 40_000})
+    one = daemon(OLD)
+    one.say(ClipboardReq(one.wait_window("one")))
+    assert _answers(one, copier) == [b"x" + "é".encode() * 32_499]
+    copier.close()
+
+
+def test_an_answer_is_not_for_the_next_daemon(server: XServer, daemon: Daemons, program: Program) -> None:
+    window = _window(program)
+    copier = Copier(server.display, {"UTF8_STRING": b"text"})
+    one = daemon(OLD)
+    one.wait_window("one")
+    one.say(ClipboardReq(window))
+    program.sync()
+    one.close()
+    two = daemon(OLD)
+    two.wait_window("one")
+
+    def asked() -> bool:
+        copier.turn()
+        return "UTF8_STRING" in copier.asked
+
+    wait_until(asked, "the first question")
+    two.say(*_entered(window), _key(window, 2, 40))
+    _keycodes(program, X.KeyPress, 1)
+    two.turn(0.0)
+    assert not two.of(ClipboardData)
+    two.say(ClipboardReq(window))
+    assert _answers(two, copier) == [b"text"]
+    copier.close()
+
+
+def test_programs_paste_what_the_daemon_gives(server: XServer, daemon: Daemons, program: Program) -> None:
+    _window(program)
+    paster = Paster(server.display)
+    one = daemon(OLD)
+    one.say(ClipboardData(one.wait_window("one"), b"from elsewhere"))
+    wait_until(lambda: paster.display.get_selection_owner(paster.atom("PRIMARY")), "the agent to own it")
+    paster.want("UTF8_STRING")
+
+    def answered() -> bool:
+        paster.turn()
+        return paster.answered
+
+    wait_until(answered, "the text")
+    assert paster.value == b"from elsewhere"
+    one.say(ClipboardReq(0))
+    one.until(lambda: one.of(ClipboardData), "the answer")
+    assert one.of(ClipboardData)[-1].data == b"from elsewhere", "it is this VM's now"
+    paster.close()

@@ -71,6 +71,104 @@ def test_somebody_who_asks_and_does_not_read_is_cut_off() -> None:
     other.close()
 
 
+# --- descriptors ---
+
+
+def passing() -> tuple[LineSocket, LineSocket]:
+    ours, theirs = socket.socketpair()
+    return LineSocket(ours, descriptors=True), LineSocket(theirs, descriptors=True)
+
+
+def _file(text: bytes) -> int:
+    fd = os.memfd_create("test")
+    os.write(fd, text)
+    return fd
+
+
+def _text(fd: int | None) -> bytes:
+    assert fd is not None
+    assert not os.get_inheritable(fd)
+    text = os.pread(fd, 100, 0)
+    os.close(fd)
+    return text
+
+
+@given(st.lists(st.tuples(st.integers(0, 3000), st.booleans()), max_size=4))
+def test_descriptors_keep_the_order_of_their_messages(sent: list[tuple[int, bool]]) -> None:
+    line, other = passing()
+    for number, (size, with_one) in enumerate(sent):
+        line.send({"number": number, "filling": "x" * size}, _file(str(number).encode()) if with_one else None)
+    assert [message["number"] for message in other.receive()] == list(range(len(sent)))
+    for number, (_, with_one) in enumerate(sent):
+        if with_one:
+            assert _text(other.take_descriptor()) == str(number).encode()
+    assert other.take_descriptor() is None
+    line.close()
+    other.close()
+
+
+def test_a_descriptor_waits_with_its_message_for_room_on_the_line() -> None:
+    line, other = passing()
+    filling = {"filling": "x" * 100_000}
+    for _ in range(5):
+        line.send(filling)
+    line.send({"with": 1}, _file(b"text"))
+    waits = line.wants_write
+    got = []
+    while line.wants_write:
+        got += other.receive()
+        line.flush()
+    got += other.receive()
+    assert waits
+    assert got == [*[filling] * 5, {"with": 1}]
+    assert _text(other.take_descriptor()) == b"text"
+    line.close()
+    other.close()
+
+
+def test_descriptors_that_nobody_wants_are_closed() -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    line, other = passing()
+    for _ in range(16):
+        line.send({}, _file(b""))
+    assert other.receive() == [{}] * 16
+    for _ in range(5):
+        line.send({"filling": "x" * 100_000})
+    line.send({}, _file(b""))
+    line.close()
+    other.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_somebody_who_sends_more_descriptors_than_he_may_is_cut_off() -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for at_once in (1, 2, 20):
+        ours, theirs = socket.socketpair()
+        line = LineSocket(ours, descriptors=True)
+        fd = _file(b"")
+        for _ in range(20):
+            socket.send_fds(theirs, [b"{}\n"], [fd] * at_once)
+        line.receive()
+        assert line.closed
+        os.close(fd)
+        theirs.close()
+        line.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_line_without_descriptors_takes_none() -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    line, other = pair()
+    fd = _file(b"")
+    socket.send_fds(other, [b"{}\n"], [fd])
+    assert line.receive() == [{}]
+    assert line.take_descriptor() is None
+    os.close(fd)
+    line.close()
+    other.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_a_listener_is_private_alone_and_leaves_nothing(tmp_path: Path) -> None:
     path = tmp_path / ("long" * 40) / "instance.sock"
     path.parent.mkdir()

@@ -39,6 +39,7 @@ def test_what_workers_say_is_heard() -> None:
         {"event": "ready"}, {"event": "connected", "version": "1.8"}, {"event": "log", "level": 20, "text": "hello"},
         {"event": "shown", "windows": [1, 2]}, {"event": "complete", "windows": []}, {"event": "released"},
         {"event": "windows", "id": 3, "windows": [{"vm": "x"}]}, {"event": "disconnected"},
+        {"event": "copying"}, {"event": "copied", "size": 5}, {"event": "not copied"}, {"event": "pasting"},
     ]  # fmt: skip
     child = _child(b"".join(json.dumps(word).encode() + b"\n" for word in words))
     poll = select.epoll()
@@ -60,6 +61,10 @@ def test_what_workers_say_is_heard() -> None:
         {"event": "log", "level": True, "text": "x"},
         {"event": "notify"},
         {"event": "notify", "text": 3},
+        {"event": "copied"},
+        {"event": "copied", "size": "5"},
+        {"event": "copied", "size": True},
+        {"event": "paste"},
         {"event": ["ready"]},
         {"event": "surprise"},
         {},

@@ -16,11 +16,12 @@ from Xlib import X
 from backends.base import PageSharer
 from guiagent.core import operations
 from guiagent.core.source_events import SourceEvent
-from guiagent.sources.base import LayoutChanger, Source
+from guiagent.sources.base import Clipboard, LayoutChanger, Source
 from guiagent.sources.x11 import extensions, requests
 from guiagent.sources.x11.atoms import Atoms
 from guiagent.sources.x11.audiences import Audiences
 from guiagent.sources.x11.capture import Capture
+from guiagent.sources.x11.clipboard import X11Clipboard
 from guiagent.sources.x11.layout import LayoutSetter
 from guiagent.sources.x11.seat import Seat
 from guiagent.sources.x11.tray import Tray
@@ -148,6 +149,9 @@ class X11Source(Source):
 
     def layout_changer(self) -> LayoutChanger:
         return LayoutSetter(self._connection.display.get_display_name())
+
+    def clipboard(self) -> Clipboard:
+        return X11Clipboard(self._connection.display.get_display_name())
 
     def close(self) -> None:
         with contextlib.suppress(MachineCannot):  # the server is gone, and everything that it had

@@ -3,7 +3,7 @@
 There is no user and no window manager: nothing happens that was not injected.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +11,15 @@ import numpy as np
 from PIL import Image
 
 from backends.base import MappedPages
-from guid.core.host_events import ConfiguredEvent, HostEvent, MappedEvent, MaximizedEvent, ScreenEvent, ScreenInfo
+from guid.core.host_events import (
+    ConfiguredEvent,
+    HostEvent,
+    KeyboardEvent,
+    MappedEvent,
+    MaximizedEvent,
+    ScreenEvent,
+    ScreenInfo,
+)
 from guid.core.trusted import CursorName, Geometry, SizeHints, StateFlags, Title, WindowClass, WindowId
 from guid.hosts.base import DisplayHost, HostConfig, Rects
 from guid.hosts.headless.window import Buffer, HeadlessWindow, Pixels
@@ -33,6 +41,7 @@ class HeadlessHost(DisplayHost):
         self._stack: list[WindowId] = []
         self._happened: list[HostEvent] = []
         self._last_local_id = 0
+        self._keys: Mapping[str, frozenset[int]] = {}
 
     # --- for tests and tools ---
 
@@ -45,6 +54,11 @@ class HeadlessHost(DisplayHost):
         elif isinstance(event, ScreenEvent):
             self._screen = event.screen
         self._happened.append(event)
+
+    def set_keyboard(self, keys: Mapping[str, frozenset[int]]) -> None:
+        """Let there be a keyboard with these keys: keycodes by name."""
+        self._keys = dict(keys)
+        self._happened.append(KeyboardEvent())
 
     def frame(self) -> Pixels:
         """The desktop: u32 [height, width], 0x00RRGGBB."""
@@ -81,6 +95,9 @@ class HeadlessHost(DisplayHost):
     def events(self) -> Sequence[HostEvent]:
         happened, self._happened = self._happened, []
         return happened
+
+    def keycodes(self, key: str) -> frozenset[int]:
+        return self._keys.get(key, frozenset())
 
     def flush(self) -> None:
         """Everything is where it belongs already."""

@@ -23,6 +23,7 @@ from guid.hosts.x11.builder import Builder
 from guid.hosts.x11.cursors import Cursors
 from guid.hosts.x11.exposures import EXPOSE, Exposures
 from guid.hosts.x11.input import Input
+from guid.hosts.x11.keyboard import MAPPING, KeyboardMap
 from guid.hosts.x11.kinship import Kinship
 from guid.hosts.x11.lockers import Lockers
 from guid.hosts.x11.pacing import Pacing
@@ -86,6 +87,7 @@ class X11Host(DisplayHost):
         self._input = Input(self._windows, self._pressed)
         self._lockers = Lockers(connection, self._replies, self._windows, root, config.screen_lockers)
         self._exposures = Exposures(self._windows)
+        self._keyboard = KeyboardMap(connection)
         self._placement = Placement(connection, self._replies, self._windows, root)
         self._states = States(
             connection, self._replies, self._windows, self._atoms, self._properties, self._screen, self._placement
@@ -101,6 +103,7 @@ class X11Host(DisplayHost):
             NO_EXPOSURE: self._pacing.executed,
             _PROPERTY: self._property_changed,
             _CLIENT_MESSAGE: self._message,
+            MAPPING: self._keyboard.changed,
         }
         connection.sync()
         self.events()  # the time at which this VM began to be shown, before its first window
@@ -112,6 +115,9 @@ class X11Host(DisplayHost):
 
     def screen(self) -> ScreenInfo:
         return self._screen.info
+
+    def keycodes(self, key: str) -> frozenset[int]:
+        return self._keyboard.keycodes(key)
 
     @property
     def x_errors(self) -> int:

@@ -1,7 +1,7 @@
 """What the suite needs of a desktop to judge a display host: a user's hands and eyes."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +17,7 @@ from guid.hosts.base import DisplayHost, HostConfig
 from guid.hosts.headless.host import HeadlessHost
 from guid.hosts.headless.window import HeadlessWindow
 from guid.hosts.x11.host import X11Host
+from guid.keysyms import keysym
 from shm.xconn import XConnection
 from tests.conformance.hosts.pictures import Picture, whole
 from tests.xserver import XServer
@@ -73,6 +74,10 @@ class Desktop(ABC):
         """Press and release a key with the pointer there."""
 
     @abstractmethod
+    def give_keys(self, keys: Mapping[str, int]) -> None:
+        """Let these keycodes type these keysyms, and nothing else."""
+
+    @abstractmethod
     def move(self, window: WindowId, geometry: Geometry) -> None:
         """As a window manager does: put the content there."""
 
@@ -117,6 +122,11 @@ class X11Desktop(Desktop):
         self.point(x, y)
         xtest.fake_input(self.display, X.KeyPress, keycode)
         xtest.fake_input(self.display, X.KeyRelease, keycode)
+        self._connection.sync()
+
+    def give_keys(self, keys: Mapping[str, int]) -> None:
+        for name, keycode in keys.items():
+            self.display.change_keyboard_mapping(keycode, [(keysym(name), 0)])
         self._connection.sync()
 
     def point(self, x: int, y: int) -> None:
@@ -181,6 +191,9 @@ class HeadlessDesktop(Desktop):
         for pressed in (True, False):
             place = window.geometry
             self.host.inject(KeyEvent(window.id, pressed, keycode, x - place.x, y - place.y, 0))
+
+    def give_keys(self, keys: Mapping[str, int]) -> None:
+        self.host.set_keyboard({name: frozenset({keycode}) for name, keycode in keys.items()})
 
     def move(self, window: WindowId, geometry: Geometry) -> None:
         self.host.inject(ConfiguredEvent(window, geometry))
