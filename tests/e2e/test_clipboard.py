@@ -90,7 +90,7 @@ def arrived(desk: Desk, vm: str) -> str:
 
 def log(desk: Desk) -> str:
     """What the user was told so far, wherever that is kept."""
-    places = (desk.runtime, Path(desk.environ["XDG_STATE_HOME"]) / "odyssey-gui" / "log")
+    places = (desk.runtime, desk.runtime / "log")
     return "".join(path.read_text() for place in places for path in sorted(place.glob("*.log")))
 
 
