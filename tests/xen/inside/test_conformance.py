@@ -23,7 +23,7 @@ PORTS = itertools.count(7000)
 
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "DEADLINE", 120.0)
+    monkeypatch.setattr(waiting, "DEADLINE", 400.0)
     monkeypatch.setattr(waiting, "PROMPT", 5.0)
     monkeypatch.setattr(vchan, "RING_BYTES", 1024)  # of servers here: as small as libxenvchan makes them
     monkeypatch.setattr(vchan_flow, "_TRANSFER_BYTES", 192 * 1024)  # three times around each ring
