@@ -87,6 +87,7 @@ _WORDS: Final[Mapping[str, Mapping[str, Callable[[Any], bool]]]] = {
     "released": {},
     "ended": {},
     "log": {"level": lambda value: type(value) is int},
+    "desktop": {"layout": lambda value: type(value) is str, "monitors": lambda value: type(value) is str},
     "windows": {"id": lambda value: type(value) is int, "windows": _is_list_of(dict)},
     "shown": {"windows": _is_list_of(int)},
     "complete": {"windows": _is_list_of(int)},

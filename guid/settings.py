@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from guiproto.errors import MachineCannot
+from qubesdb.keys import KEYBOARD_LAYOUT
 
 Check = Callable[[Any], str]
 """What is wrong with a value of the right type: "" if nothing, else how to put it right."""
@@ -21,6 +22,14 @@ def _between(low: int, high: int) -> Check:
 
 def _one_of(*choices: str) -> Check:
     return lambda value: "" if value in choices else f"choose {', '.join(choices[:-1])} or {choices[-1]}"
+
+
+def _is_layout(value: str) -> str:
+    try:
+        KEYBOARD_LAYOUT.parse(value.encode())
+    except ValueError as error:
+        return f"{error}; choose desktop, nothing, or LAYOUT+VARIANT+OPTIONS as in de+nodeadkeys"
+    return ""
 
 
 def _setting(default: Any, about: str, check: Check = lambda _: "") -> Any:
@@ -40,6 +49,10 @@ class VmSettings:
     allow_fullscreen: bool = _setting(False, "windows may hide their border by going fullscreen")
     override_redirect: str = _setting(
         "allow", "windows that no window manager minds, as menus", _one_of("allow", "disabled")
+    )
+
+    keyboard_layout: str = _setting(
+        "desktop", 'the keyboard: "desktop" follows the desktop\'s, "" leaves it alone', _is_layout
     )
 
     def __post_init__(self) -> None:

@@ -18,7 +18,7 @@ from guid.control import LineSocket
 from guid.core import commands as do
 from guid.core.session import Session, SessionConfig
 from guid.core.trusted import WindowId
-from guid.hosts.base import DisplayHost
+from guid.hosts.base import DesktopInfo, DisplayHost
 from guid.spec import VmSpec
 from guiproto.connection import AgentHello, DaemonConnection
 from guiproto.errors import PeerMisbehaved
@@ -64,6 +64,8 @@ class Worker:
         self._awaited: frozenset[int] | None = None
         """Windows whose appearance the supervisor waits for."""
         self._letting_go = False
+        self._desktop: DesktopInfo | None = None
+        """As the supervisor has been told it is."""
         self._do: dict[type[Any], Callable[[Any], None]] = {
             do.SendToAgent: self._send_to_agent,
             do.CreateWindow: self._create,
@@ -92,6 +94,7 @@ class Worker:
         self._watch(self._supervisor.fileno(), self._answer_supervisor)
         if self._host.fileno() >= 0:
             self._watch(self._host.fileno(), self._serve_host)
+        self._tell_desktop()
         self._connect()
         patience: float | None = None
         while not self._supervisor.closed:
@@ -181,11 +184,20 @@ class Worker:
 
     def _serve_host(self) -> None:
         events = self._host.events()
+        self._tell_desktop()
         link = self._link
         if link is None or link.session is None:
             return
         for event in events:
             self._carry_out(link.session.host_event(event))
+
+    def _tell_desktop(self) -> None:
+        desktop = self._host.desktop()
+        if desktop != self._desktop:
+            self._desktop = desktop
+            layout = "" if desktop.layout is None else str(desktop.layout)
+            monitors = "\n".join(map(str, desktop.monitors))
+            self._supervisor.send({"event": "desktop", "layout": layout, "monitors": monitors})
 
     def _settle(self) -> None:
         """Paint what the batch damaged, and let everything out: once a turn."""
@@ -259,6 +271,9 @@ class Worker:
                     self._supervisor.send({"event": "shown", "windows": sorted(self._shown())})
                 case "await":
                     self._awaited = frozenset(request["windows"])
+                case "desktop":
+                    self._desktop = None
+                    self._tell_desktop()
                 case "let go":
                     self._let_go()
 

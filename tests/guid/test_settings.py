@@ -21,6 +21,7 @@ def test_every_setting_says_what_it_is_and_accepts_its_default() -> None:
         ("border_width", 0, r"border_width is 0 \(choose 1 to 64\)"),
         ("border_width", True, r"border_width is True \(it must be a number\)"),
         ("border", "none", r"border is 'none' \(choose all or override-redirect\)"),
+        ("keyboard_layout", "de -print", r"keyboard_layout is 'de -print' \(its layout .* choose desktop, nothing, or"),
         ("title_prefix", "yes", r"it must be true or false"),
         ("border_widht", 3, r"no setting 'border_widht' \(did you mean 'border_width'\?\)"),
         ("xyzzy", 3, r"no setting 'xyzzy' \(there are: border_width, "),

@@ -147,7 +147,7 @@ class X11Source(Source):
         return self._tree.stacking()
 
     def layout_changer(self) -> LayoutChanger:
-        return LayoutSetter(self._connection.display.get_display_name())
+        return LayoutSetter(self._connection.display)
 
     def close(self) -> None:
         with contextlib.suppress(MachineCannot):  # the server is gone, and everything that it had

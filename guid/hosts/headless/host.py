@@ -13,9 +13,10 @@ from PIL import Image
 from backends.base import MappedPages
 from guid.core.host_events import ConfiguredEvent, HostEvent, MappedEvent, ScreenEvent, ScreenInfo
 from guid.core.trusted import CursorName, Geometry, SizeHints, StateFlags, Title, WindowClass, WindowId
-from guid.hosts.base import DisplayHost, HostConfig, Rects
+from guid.hosts.base import DesktopInfo, DisplayHost, HostConfig, Rects
 from guid.hosts.headless.window import Buffer, HeadlessWindow, Pixels
 from guiproto.limits import BYTES_PER_PIXEL
+from qubesdb.keys import Monitor
 
 _DEPTH: Final = 24
 
@@ -77,6 +78,9 @@ class HeadlessHost(DisplayHost):
 
     def screen(self) -> ScreenInfo:
         return self._screen
+
+    def desktop(self) -> DesktopInfo:
+        return DesktopInfo(None, (Monitor(self._screen.width, self._screen.height, 0, 0),))
 
     def events(self) -> Sequence[HostEvent]:
         happened, self._happened = self._happened, []

@@ -16,7 +16,7 @@ from Xlib.protocol import request
 from backends.base import MappedPages
 from guid.core.host_events import CloseEvent, HostEvent, ScreenInfo
 from guid.core.trusted import CursorName, Geometry, SizeHints, StateFlags, Title, WindowClass, WindowId
-from guid.hosts.base import DisplayHost, HostConfig, Rects
+from guid.hosts.base import DesktopInfo, DisplayHost, HostConfig, Rects
 from guid.hosts.x11 import requests as x
 from guid.hosts.x11.atoms import Atoms
 from guid.hosts.x11.buffers import Buffers, clipped
@@ -24,6 +24,8 @@ from guid.hosts.x11.cursors import Cursors
 from guid.hosts.x11.exposures import EXPOSE, Exposures
 from guid.hosts.x11.frame import Frame
 from guid.hosts.x11.input import Input
+from guid.hosts.x11.layout import KeyboardLayout
+from guid.hosts.x11.monitors import Monitors
 from guid.hosts.x11.pacing import Pacing
 from guid.hosts.x11.placement import CONFIGURE, Placement
 from guid.hosts.x11.properties import Properties
@@ -31,6 +33,7 @@ from guid.hosts.x11.replies import Replies
 from guid.hosts.x11.screen import Screen
 from guid.hosts.x11.states import States
 from guid.hosts.x11.window import HostWindow, WindowTable
+from qubesdb.keys import Monitor
 from shm.fences import NO_EXPOSURE
 from shm.xconn import RawEvents, XConnection
 from shm.xshm import ShmPath
@@ -71,6 +74,11 @@ class X11Host(DisplayHost):
         self._replies = Replies(connection)
         self._screen = Screen(connection, self._replies, self._atoms)
         root = self._screen.root
+        self._layout = KeyboardLayout(connection, self._replies, self._atoms, root)
+        self._monitors = Monitors(connection, self._replies, root)
+        connection.raw_events |= self._monitors.event_codes
+        connection.sync()
+        self._replies.collect()
         self._gc = connection.new_id()
         x.send(connection, [x.create_gc(self._gc, root)])
         self._windows = WindowTable()
@@ -93,6 +101,7 @@ class X11Host(DisplayHost):
             NO_EXPOSURE: self._pacing.executed,
             _PROPERTY: self._property_changed,
             _CLIENT_MESSAGE: self._message,
+            **dict.fromkeys(self._monitors.event_codes, self._monitors.changed),
         }
 
     # --- the loop's side ---
@@ -102,6 +111,11 @@ class X11Host(DisplayHost):
 
     def screen(self) -> ScreenInfo:
         return self._screen.info
+
+    def desktop(self) -> DesktopInfo:
+        screen = self._screen.info
+        monitors = self._monitors.monitors or (Monitor(screen.width, screen.height, 0, 0),)
+        return DesktopInfo(self._layout.layout, monitors)
 
     @property
     def x_errors(self) -> int:
@@ -304,12 +318,14 @@ class X11Host(DisplayHost):
         for _, _, _, xid, _, _, _, width, height, _, _ in _ROOT_CONFIGURE_EVENT.iter_unpack(data):
             if xid == self._screen.root:
                 self._screen.resized(width, height)
+                self._monitors.changed(data, out)
         self._placement.handlers[CONFIGURE](data, out)
 
     def _property_changed(self, data: bytes, out: list[HostEvent]) -> None:  # noqa: ARG002 - as all handlers
         for _, _, xid, name, _, _ in _PROPERTY_EVENT.iter_unpack(data):
             if xid == self._screen.root:
                 self._screen.property_changed(name)
+                self._layout.property_changed(name)
             elif name == self._states.property:
                 self._states.changed(xid)
 
