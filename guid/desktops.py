@@ -27,7 +27,8 @@ class Desktops:
         """Its worker told how its desktop is."""
         chosen = vm.spec.settings.keyboard_layout
         self._say(vm.spec.name, KEYBOARD_LAYOUT, message["layout"] if chosen == FOLLOW else chosen)
-        self._say(vm.spec.name, MONITORS, message["monitors"])
+        if vm.spec.settings.follow_screen:
+            self._say(vm.spec.name, MONITORS, message["monitors"])
 
     def forget(self, name: str) -> None:
         """Its Qubes DB is no more, or another: what it was told before counts no longer."""

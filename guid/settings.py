@@ -55,6 +55,8 @@ class VmSettings:
         "desktop", 'the keyboard: "desktop" follows the desktop\'s, "" leaves it alone', _is_layout
     )
 
+    follow_screen: bool = _setting(True, "the VM's screen and monitors are like the desktop's, also when those change")
+
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)

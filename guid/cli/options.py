@@ -66,6 +66,7 @@ def view_of(args: argparse.Namespace) -> ViewSpec:
             for name, value in (
                 ("border_width", args.border_width),
                 ("border", args.border),
+                ("follow_screen", False if getattr(args, "screen", None) else None),
                 ("title_prefix", False if args.no_title_prefix else None),
             )
             if value is not None
