@@ -155,6 +155,7 @@ def host_config(spec: VmSpec) -> HostConfig:
         border_managed=settings.border == "all",
         title_prefix=settings.title_prefix,
         allow_fullscreen=settings.allow_fullscreen,
+        background=settings.background_rgb,
     )
 
 

@@ -5,12 +5,15 @@ Names that Qubes' guid.conf has too mean the same there.
 
 import dataclasses
 import difflib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from guiproto.errors import MachineCannot
 from qubesdb.keys import KEYBOARD_LAYOUT
+
+_COLOR: Final = re.compile(r"(#|0x)[0-9A-Fa-f]{6}")
 
 Check = Callable[[Any], str]
 """What is wrong with a value of the right type: "" if nothing, else how to put it right."""
@@ -22,6 +25,10 @@ def _between(low: int, high: int) -> Check:
 
 def _one_of(*choices: str) -> Check:
     return lambda value: "" if value in choices else f"choose {', '.join(choices[:-1])} or {choices[-1]}"
+
+
+def _is_color(value: str) -> str:
+    return "" if _COLOR.fullmatch(value) else "write six hexadecimal digits as in #808080 or 0x808080"
 
 
 def _is_layout(value: str) -> str:
@@ -57,6 +64,10 @@ class VmSettings:
 
     follow_screen: bool = _setting(True, "the VM's screen and monitors are like the desktop's, also when those change")
 
+    window_background_color: str = _setting(
+        "#808080", "what a window shows where its VM has not drawn yet, as #RRGGBB or 0xRRGGBB", _is_color
+    )
+
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
@@ -64,6 +75,11 @@ class VmSettings:
                 raise MachineCannot(f"{field.name} is {value!r}", f"it must be {_KINDS[type(field.default)]}")
             if remedy := field.metadata["check"](value):
                 raise MachineCannot(f"{field.name} is {value!r}", remedy)
+
+    @property
+    def background_rgb(self) -> int:
+        """`window_background_color` as 0xRRGGBB."""
+        return int(self.window_background_color.lstrip("#"), 16)
 
     def but(self, changes: Mapping[str, Any]) -> Self:
         """With other values. Raises MachineCannot for a name that there is none of, and for a bad value."""
