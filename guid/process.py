@@ -156,6 +156,7 @@ def host_config(spec: VmSpec) -> HostConfig:
         title_prefix=settings.title_prefix,
         allow_fullscreen=settings.allow_fullscreen,
         background=settings.background_rgb,
+        scale=settings.scale,
     )
 
 
@@ -164,7 +165,7 @@ def session_config(spec: VmSpec) -> SessionConfig:
     settings = spec.settings
     return SessionConfig(
         label=label(spec.label),
-        border_width=settings.border_width,
+        border_width=-(-settings.border_width // settings.scale),  # the VM's pixels
         border_managed=settings.border == "all",
         override_redirect=settings.override_redirect == "allow",
         allow_fullscreen=settings.allow_fullscreen,

@@ -68,6 +68,8 @@ class VmSettings:
         "#808080", "what a window shows where its VM has not drawn yet, as #RRGGBB or 0xRRGGBB", _is_color
     )
 
+    scale: int = _setting(1, "windows are shown so many times as large, for displays of small pixels", _between(1, 4))
+
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)

@@ -37,6 +37,9 @@ def add_view(parser: argparse.ArgumentParser) -> None:
         help="which windows get our border; with override-redirect the window manager frames the others, "
         "as it does in Qubes (default: configured, or all)",
     )
+    group.add_argument(
+        "--scale", type=int, metavar="N", help="show windows N times as large, 1 to 4 (default: configured, or 1)"
+    )
     group.add_argument("--no-title-prefix", action="store_true", help="do not put [NAME] in front of titles")
 
 
@@ -66,6 +69,7 @@ def view_of(args: argparse.Namespace) -> ViewSpec:
             for name, value in (
                 ("border_width", args.border_width),
                 ("border", args.border),
+                ("scale", args.scale),
                 ("follow_screen", False if getattr(args, "screen", None) else None),
                 ("title_prefix", False if args.no_title_prefix else None),
             )

@@ -182,3 +182,5 @@ class HostConfig:
     allow_fullscreen: bool = False
     """Whether `set_state` may make a window fullscreen; if not, a window manager is asked to maximise it instead."""
     background: int = 0xFFFFFF
+    scale: int = 1
+    """Each pixel of a buffer is shown so many pixels wide and high; everything else is in the display's pixels."""

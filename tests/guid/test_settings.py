@@ -23,6 +23,7 @@ def test_every_setting_says_what_it_is_and_accepts_its_default() -> None:
         ("border", "none", r"border is 'none' \(choose all or override-redirect\)"),
         ("window_background_color", "red", r"color is 'red' \(write six hexadecimal digits"),
         ("window_background_color", "#12345", r"write six hexadecimal digits"),
+        ("scale", 5, r"scale is 5 \(choose 1 to 4\)"),
         ("keyboard_layout", "de -print", r"keyboard_layout is 'de -print' \(its layout .* choose desktop, nothing, or"),
         ("title_prefix", "yes", r"it must be true or false"),
         ("border_widht", 3, r"no setting 'border_widht' \(did you mean 'border_width'\?\)"),

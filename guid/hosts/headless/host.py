@@ -92,7 +92,8 @@ class HeadlessHost(DisplayHost):
     def create(self, window: WindowId, geometry: Geometry, *, override_redirect: bool) -> int:
         assert window not in self._windows, "a window is created once"
         border = self._border(override_redirect)
-        self._windows[window] = HeadlessWindow(window, geometry, override_redirect, border, self._config.background)
+        background, scale = self._config.background, self._config.scale
+        self._windows[window] = HeadlessWindow(window, geometry, override_redirect, border, background, scale)
         self._stack.append(window)
         self._last_local_id += 1
         return self._last_local_id

@@ -25,6 +25,7 @@ from guid.hosts.x11.exposures import EXPOSE, Exposures
 from guid.hosts.x11.frame import Frame
 from guid.hosts.x11.input import Input
 from guid.hosts.x11.layout import KeyboardLayout
+from guid.hosts.x11.magnifier import Magnifier
 from guid.hosts.x11.monitors import Monitors
 from guid.hosts.x11.pacing import Pacing
 from guid.hosts.x11.placement import CONFIGURE, Placement
@@ -83,6 +84,9 @@ class X11Host(DisplayHost):
         x.send(connection, [x.create_gc(self._gc, root)])
         self._windows = WindowTable()
         self._buffers = Buffers(self._shm)
+        self._magnifier: Magnifier | None = None
+        if config.scale > 1:
+            self._magnifier = Magnifier(connection, self._shm, self._gc, self._screen.depth, config.scale)
         self._pacing = Pacing(connection)
         self._cursors = Cursors(connection)
         self._properties = Properties(self._atoms, config)
@@ -188,8 +192,8 @@ class X11Host(DisplayHost):
 
     def destroy(self, window: WindowId) -> None:
         gone = self._windows.remove(window)
-        x.send(self._connection, [x.destroy_window(gone.frame.outer)])
         self._drop_buffer(gone)
+        x.send(self._connection, [x.destroy_window(gone.frame.outer)])
         for xid in gone.frame.ids:
             self._connection.free_id(xid)
 
@@ -273,6 +277,8 @@ class X11Host(DisplayHost):
 
     def _repaint(self, window: HostWindow, rects: NDArray[np.int32]) -> None:
         if window.buffer is not None:
+            if self._magnifier is not None:
+                rects = self._magnifier.covering(rects)
             rects = clipped(rects, Geometry(0, 0, window.buffer.width, window.buffer.height))
             if len(rects):
                 self._put(window, rects)
@@ -283,12 +289,17 @@ class X11Host(DisplayHost):
             return
         if buffer.copies:
             buffer.refresh(rects)
-        depth = self._screen.depth
-        self._shm.put(window.frame.inner, self._gc, depth, buffer.segment, buffer.offset, buffer.size, rects)
+        if self._magnifier is not None:
+            self._magnifier.paint(window, buffer, rects)
+        else:
+            depth = self._screen.depth
+            self._shm.put(window.frame.inner, self._gc, depth, buffer.segment, buffer.offset, buffer.size, rects)
         self._pacing.add(rects)
 
     def _drop_buffer(self, window: HostWindow) -> None:
         if window.buffer is not None:
+            if self._magnifier is not None:
+                self._magnifier.forget(window)
             self._buffers.close(window.buffer)
             window.buffer = None
 
