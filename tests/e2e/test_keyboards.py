@@ -13,7 +13,7 @@ from tests.e2e.rig import wait_for
 from tests.e2e.test_qubesdb import Vm
 from tests.xserver import XServer
 
-ALT_L, SHIFT_L, RETURN, Z_OR_Y, E, DEAD_ACUTE = 64, 50, 36, 29, 26, 21
+ALT_L, SHIFT_L, CAPS, RETURN, Z_OR_Y, E, DEAD_ACUTE = 64, 50, 66, 36, 29, 26, 21
 
 
 @pytest.fixture
@@ -36,6 +36,12 @@ def key(desk: Desk, *keycodes: int) -> None:
         xtest.fake_input(display, X.KeyPress, keycode)
     for keycode in reversed(keycodes):
         xtest.fake_input(display, X.KeyRelease, keycode)
+    desk.screen.sync()
+
+
+def leave(desk: Desk) -> None:
+    """Nobody has the keyboard."""
+    desk.screen.display.set_input_focus(X.NONE, X.RevertToNone, X.CurrentTime)
     desk.screen.sync()
 
 
@@ -93,18 +99,38 @@ def test_both_layouts_of_a_desktop_arrive_whoever_had_the_keyboard_when_it_chang
     key(desk, Z_OR_Y)
     key(desk, ALT_L, SHIFT_L)  # the VM hears of this
     key(desk, Z_OR_Y)
-    desk.screen.display.set_input_focus(X.NONE, X.RevertToNone, X.CurrentTime)
-    desk.screen.sync()
+    leave(desk)
     key(desk, ALT_L, SHIFT_L)  # and not of this
     desk.screen.focus(window["local_id"])
     key(desk, Z_OR_Y)
-    desk.screen.display.set_input_focus(X.NONE, X.RevertToNone, X.CurrentTime)
-    desk.screen.sync()
+    leave(desk)
     key(desk, ALT_L, SHIFT_L)
     desk.screen.focus(window["local_id"])
     key(desk, Z_OR_Y)
     key(desk, RETURN)
     assert line.text() == "yzyz"
+
+
+def test_locks_and_modifiers_of_elsewhere_count(desk: Desk) -> None:
+    work = Vm(desk, "work")
+    line = Line(desk, work)
+    window = desk.shown("line")
+    assert window is not None
+    for changed_elsewhere in (CAPS, CAPS):
+        key(desk, Z_OR_Y)
+        leave(desk)
+        key(desk, changed_elsewhere)
+        desk.screen.focus(window["local_id"])
+    leave(desk)
+    xtest.fake_input(desk.screen.display, X.KeyPress, SHIFT_L)
+    desk.screen.focus(window["local_id"])
+    key(desk, Z_OR_Y)
+    leave(desk)
+    xtest.fake_input(desk.screen.display, X.KeyRelease, SHIFT_L)
+    desk.screen.focus(window["local_id"])
+    key(desk, Z_OR_Y)
+    key(desk, RETURN)
+    assert line.text() == "yYYy"
 
 
 def test_dead_keys_compose(server: XServer, desk: Desk) -> None:

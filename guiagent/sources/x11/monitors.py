@@ -2,7 +2,7 @@
 
 Programs look at the screen's size, at outputs with modes, or at monitors (RandR 1.5), as old as they are. So the screen
 gets its size, the first output a mode of that size, and each monitor of the desktop one here; RandR's monitors need no
-output each. All of that happens while no program is heard, so none sees a half of it.
+output each.
 """
 
 import logging
@@ -52,13 +52,7 @@ class Screen:
             fitting = within(monitors, int(limits.max_width), int(limits.max_height))
             if fitting != tuple(monitors):
                 log.warning("the X server has room for a screen of %d x %d only", limits.max_width, limits.max_height)
-            self._display.grab_server()
-            try:
-                self._resize(*extent(fitting))
-                self._show(fitting)
-            finally:
-                self._display.ungrab_server()
-                self._connection.sync()
+            self._change(fitting)
         except XError as error:
             log.warning("the screen could not be made like the desktop's: %s", error)
 
@@ -75,31 +69,47 @@ class Screen:
     def _ask(self, kind: Any, **fields: Any) -> Any:
         return kind(display=self._wire, opcode=self._major, **fields)
 
-    def _resize(self, width: int, height: int) -> None:
+    def _change(self, monitors: Sequence[Monitor]) -> None:
         """Raises XError."""
+        width, height = extent(monitors)
         found = self._ask(randr.GetScreenResourcesCurrent, window=self._root)
-        crtcs, outputs = list(found.crtcs), list(found.outputs)
-        config = int(found.config_timestamp)
-        before = [self._ask(randr.GetCrtcInfo, crtc=crtc, config_timestamp=config) for crtc in crtcs]
-        sizes = [(int(crtc.width), int(crtc.height)) for crtc in before if crtc.mode]
-        root = self._display.screen().root.get_geometry()
-        if (int(root.width), int(root.height)) == (width, height) and sizes in ([], [(width, height)]):
-            return
-        for crtc in crtcs:
-            self._set_crtc(crtc, config, _NO_MODE, ())
-        self._ask(
-            randr.SetScreenSize, window=self._root, width=width, height=height,
-            width_in_millimeters=_mm(width), height_in_millimeters=_mm(height),
-        )  # fmt: skip
-        if crtcs and outputs:
-            mode = self._mode(outputs[0], width, height, found)
-            self._set_crtc(crtcs[0], config, mode, outputs[:1])
+        there = {int(known.name) for known in self._ask(randr.GetMonitors, window=self._root, is_active=0).monitors}
+        outputs = [int(output) for output in found.outputs]
+        ours = [int(self._display.get_atom(name)) for name in _NAMES]
+        # No grab: a program that has one would keep us from everything. In one piece, others rarely come in between.
+        answers: list[Any] = []
+        mode = _NO_MODE
+        if not self._has_size(width, height, found):
+            if outputs:
+                mode = self._mode(outputs[0], width, height, found)
+            answers += [self._crtc(int(crtc), found, _NO_MODE, ()) for crtc in found.crtcs]
+            self._ask(
+                randr.SetScreenSize, window=self._root, width=width, height=height,
+                width_in_millimeters=_mm(width), height_in_millimeters=_mm(height),
+            )  # fmt: skip
+            answers += [self._crtc(int(crtc), found, mode, outputs[:1]) for crtc in found.crtcs[:1] if mode]
+        for atom in there.intersection(ours):  # X does not replace one
+            self._connection.send_raw(_DELETE_MONITOR.pack(self._major, 44, 3, self._root, atom), 1)
+        self._show(monitors, ours, outputs[:1])
+        for answer in answers:
+            answer.reply()
+        if mode:
             self._forget_modes(outputs[0], mode, found)
+        self._connection.sync()
 
-    def _set_crtc(self, crtc: int, config: int, mode: int, outputs: Sequence[int]) -> None:
-        self._ask(
-            randr.SetCrtcConfig, crtc=crtc, timestamp=X.CurrentTime, config_timestamp=config, x=0, y=0, mode=mode,
-            rotation=randr.Rotate_0, outputs=list(outputs),
+    def _has_size(self, width: int, height: int, found: Any) -> bool:
+        root = self._display.screen().root.get_geometry()
+        crtcs = [
+            self._ask(randr.GetCrtcInfo, crtc=crtc, config_timestamp=found.config_timestamp) for crtc in found.crtcs
+        ]
+        shown = [(int(crtc.width), int(crtc.height)) for crtc in crtcs if crtc.mode]
+        return (int(root.width), int(root.height)) == (width, height) and shown in ([], [(width, height)])
+
+    def _crtc(self, crtc: int, found: Any, mode: int, outputs: Sequence[int]) -> Any:
+        """Queued; `reply` waits for it, and raises XError."""
+        return self._ask(
+            randr.SetCrtcConfig, defer=True, crtc=crtc, timestamp=X.CurrentTime, outputs=list(outputs),
+            config_timestamp=found.config_timestamp, x=0, y=0, mode=mode, rotation=randr.Rotate_0,
         )  # fmt: skip
 
     def _mode(self, output: int, width: int, height: int, found: Any) -> int:
@@ -127,16 +137,10 @@ class Screen:
                 self._ask(randr.DeleteOutputMode, output=output, mode=int(mode.id))
                 self._ask(randr.DestroyMode, mode=int(mode.id))
 
-    def _show(self, monitors: Sequence[Monitor]) -> None:
-        """Raises XError."""
-        there = {int(found.name) for found in self._ask(randr.GetMonitors, window=self._root, is_active=0).monitors}
-        ours = [int(self._display.intern_atom(name)) for name in _NAMES]
-        outputs = list(self._ask(randr.GetScreenResourcesCurrent, window=self._root).outputs)
-        for atom in there.intersection(ours):  # X does not replace one
-            self._connection.send_raw(_DELETE_MONITOR.pack(self._major, 44, 3, self._root, atom), 1)
-        for number, (atom, monitor) in enumerate(zip(ours, monitors, strict=False)):
-            # An output belongs to one monitor; without one, it would be a monitor by itself.
-            owned = outputs[:1] if number == 0 else []
+    def _show(self, monitors: Sequence[Monitor], names: Sequence[int], outputs: Sequence[int]) -> None:
+        """Under these names, all atoms. The first one owns the outputs, which else were monitors by themselves."""
+        for number, (atom, monitor) in enumerate(zip(names, monitors, strict=False)):
+            owned = outputs if number == 0 else ()
             width, height = monitor.width, monitor.height
             mm = monitor.mm_width or _mm(width), monitor.mm_height or _mm(height)
             self._connection.send_raw(

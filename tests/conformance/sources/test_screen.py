@@ -108,3 +108,13 @@ def test_a_server_without_randr_stays_as_it_is() -> None:
         program = Program(server.display)
         assert screen(program) == (400, 300)
         program.close()
+
+
+def test_a_program_that_grabs_the_server_does_not_stop_that(roomy: tuple[XServer, Guest, Program]) -> None:
+    _, guest, program = roomy
+    program.display.grab_server()
+    program.sync()
+    guest.source.arrange([Monitor(800, 600, 0, 0)])
+    assert screen(program) == (800, 600)
+    program.display.ungrab_server()
+    program.sync()
