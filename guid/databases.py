@@ -7,7 +7,7 @@ import contextlib
 import logging
 import select
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -40,6 +40,8 @@ class _Running:
     backoff: float = 0.0
     restart_at: float | None = None
     last_words: str = ""
+    untold: dict[str, str] = field(default_factory=dict)
+    """Entries to be set once there is a daemon."""
 
 
 class Databases:
@@ -60,8 +62,9 @@ class Databases:
     def tell(self, name: str, path: str, value: str) -> None:
         """Set an entry of that VM soon, if it is served; `value` is ASCII. Lost only if its daemon is just dying."""
         running = self._running.get(name)
-        if running is not None and running.child is not None:
-            running.child.line.send({"path": path, "value": value})
+        if running is not None:
+            running.untold[path] = value
+            self._tell_all(running)
 
     def drop(self, name: str, *, forget: bool) -> None:
         """Serve it no longer. `forget`: its values are of no use any more either."""
@@ -109,6 +112,13 @@ class Databases:
         vm.database_pid = child.pid
         self._poll.register(child.line.fileno(), select.EPOLLIN)
         self._poll.register(child.pidfd, select.EPOLLIN)
+        self._tell_all(running)
+
+    def _tell_all(self, running: _Running) -> None:
+        if running.child is not None:
+            for path, value in running.untold.items():
+                running.child.line.send({"path": path, "value": value})
+            running.untold.clear()
 
     def _spoke(self, running: _Running, child: Child) -> None:
         for message in child.hear():

@@ -85,6 +85,10 @@ def test_a_layout_that_somebody_wrote_stands_until_the_desktop_has_another(serve
     os.kill(worker, 9)
     wait_for("another worker", lambda: work.row()["worker_pid"] not in (None, worker) and work.is_shown())
     assert desk.guid("db", "read", "work", "/keyboard-layout") == "fr\n"
+    database = work.row()["qubesdb_pid"]
+    assert isinstance(database, int)
+    os.kill(database, 9)
+    wait_for("its death to be noticed", lambda: work.row()["qubesdb_pid"] != database)
     server.run("setxkbmap", "es")
     wait_for("the desktop's layout", lambda: "layout:     es" in work.run("setxkbmap -query"))
 

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 from Xlib import X
+from Xlib.protocol import event
 
 from guid.labels import LABELS
 from tests.e2e.rig import Pixels, Rig, wait_for
+from tests.guid.hosts.x11.managed import start_openbox
 
 SCALE, BORDER = 2, 3
 
@@ -78,3 +80,36 @@ def test_resizing_from_either_side(rig: Rig) -> None:
     rig.guest.sync()
     wait_for("the smaller window", lambda: shown(rig, row).shape == (180 + 2 * BORDER, 240 + 2 * BORDER))
     wait_for("its magnified pixels", lambda: is_magnified(rig, row))
+
+
+def test_a_window_manager_maximizes_it_and_it_comes_to_rest(rig: Rig) -> None:
+    start_openbox(rig.desk_server)
+    window = rig.guest.root.create_window(100, 80, 201, 150, 0, X.CopyFromParent, background_pixel=0x30A030)
+    window.set_wm_name("plain")
+    window.map()
+    rig.guest.sync()
+    row = rig.wait_window("plain")
+    local, display = rig.desk.window(row["local_id"]), rig.desk.display
+    states = [display.intern_atom(f"_NET_WM_STATE_MAXIMIZED_{way}") for way in ("VERT", "HORZ")]
+    message = event.ClientMessage(
+        window=local, client_type=display.intern_atom("_NET_WM_STATE"), data=(32, [1, *states, 1, 0])
+    )
+    rig.desk.root.send_event(message, X.SubstructureRedirectMask | X.SubstructureNotifyMask)
+    rig.desk.sync()
+
+    def content() -> tuple[int, int]:
+        geometry = local.get_geometry()
+        return geometry.width - 2 * BORDER, geometry.height - 2 * BORDER
+
+    def fills() -> bool:
+        (width, height), theirs = content(), window.get_geometry()
+        return width > 1900 and (theirs.width, theirs.height) == (-(-width // SCALE), -(-height // SCALE))
+
+    wait_for("the maximized window", fills)
+    wait_for("all of it", lambda: bool((shown(rig, row)[BORDER:-BORDER, BORDER:-BORDER] == 0x30A030).all()))
+    seen = set()
+    for _ in range(50):  # two sides that argue would be seen to
+        place, theirs = local.get_geometry(), window.get_geometry()
+        seen.add((place.x, place.y, *content(), theirs.x, theirs.y, theirs.width, theirs.height))
+        rig.windows()
+    assert len(seen) == 1
