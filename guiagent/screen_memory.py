@@ -34,8 +34,14 @@ def make(screen: tuple[int, int]) -> Path | None:
 
 
 def give_back(directory: Path) -> None:
-    """Free what the server has painted, for one whose screen is still black."""
-    with contextlib.suppress(OSError), (directory / _FILE).open("r+b") as file:
+    """Free what the server has painted, for one whose screen is still black; from now on it ends with the server.
+
+    An empty file is left in its place, for Xvfb to remove: it complains where there is none.
+    """
+    path = directory / _FILE
+    with contextlib.suppress(OSError), path.open("r+b") as file:
+        path.unlink()
+        path.touch()
         size = os.fstat(file.fileno()).st_size // PAGE_SIZE * PAGE_SIZE
         with mmap.mmap(file.fileno(), size) as memory:
             memory.madvise(mmap.MADV_REMOVE, _HEADER_BYTES, size - _HEADER_BYTES)
