@@ -87,7 +87,7 @@ class X11Host(DisplayHost):
         self._magnifier: Magnifier | None = None
         if config.scale > 1:
             self._magnifier = Magnifier(connection, self._shm, self._gc, self._screen.depth, config.scale)
-        self._pacing = Pacing(connection)
+        self._pacing = Pacing(connection, config.scale)
         self._cursors = Cursors(connection)
         self._properties = Properties(self._atoms, config)
         self._input = Input(self._windows)
