@@ -20,7 +20,7 @@ from guiagent.sources import registry as sources
 from guiagent.sources.base import Source
 from guiproto.errors import MachineCannot
 from guiproto.limits import GUI_PORT
-from qubesdb.keys import GUI_DOMAIN, GUI_ENABLED, GUI_NEXT, KEYBOARD_LAYOUT
+from qubesdb.keys import GUI_DOMAIN, GUI_ENABLED, GUI_NEXT, KEYBOARD_LAYOUT, MONITORS
 from qubesdb.sockets import vm_dir
 
 _DESCRIPTION = """\
@@ -135,6 +135,9 @@ def _follow(settings: Settings, agent: Agent, source: Source, stack: contextlib.
     settings.on(GUI_NEXT, lambda domid: agent.withdraw() if domid is None else _try(lambda: agent.prepare(domid)))
     if (following := settings.get(GUI_NEXT)) is not None:
         _try(lambda: agent.prepare(following))
+    settings.on(MONITORS, lambda monitors: None if monitors is None else source.arrange(monitors))
+    if (monitors := settings.get(MONITORS)) is not None:
+        source.arrange(monitors)
     changer = source.layout_changer()
     if changer is not None:
         stack.callback(changer.close)

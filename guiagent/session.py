@@ -28,7 +28,7 @@ from typing import Final, NoReturn
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: its threads do not survive a fork
 
 from backends.base import VARIABLES
-from guiagent import xserver
+from guiagent import screen_memory, xserver
 from guiagent.database import DatabasePart, Run
 from guiagent.kept import RESTART_DELAYS, Part
 from guiagent.orders import Orders, Pipe
@@ -36,6 +36,7 @@ from guiagent.processes import Watch, adopt_orphans, below, send, set_name, sign
 from guiagent.settings import Settings
 from guiagent.xserver import write_authority
 from guiproto.errors import MachineCannot
+from guiproto.limits import MAX_WINDOW_HEIGHT, MAX_WINDOW_WIDTH
 from qubesdb.keys import VIDEORAM_MIN, VIDEORAM_OVERHEAD
 from qubesdb.sockets import vm_dir
 
@@ -48,6 +49,8 @@ _SERVER_SECONDS: Final = 30.0
 _OWN_VARIABLES: Final = ("GUIAGENT_LOG", "OPENBLAS_NUM_THREADS", "PYTHONPATH")
 """What is no application's business, nor is what a backend is told, `backends.base.VARIABLES`."""
 _SOURCE: Final = "x11"
+_ROOM: Final = 2
+"""How many times as wide and high as at first the screen can become, as when the desktop gets another monitor."""
 _HELPERS: Final = ("at-spi", "dbus-", "dconf-", "gconfd", "gvfs")
 """Names of what toolkits start on their own and leave running: not what anybody waits for."""
 _ENDING: Final = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
@@ -118,6 +121,11 @@ class Session:
         self._display = ""
         self._display_pipe: int | None = None
         self._display_text = b""
+        self._fit_pid = 0
+        """Of the child that gives the screen its size, before anybody can look at it."""
+        self._memory: Path | None = None
+        """Where the display server keeps its screen."""
+        self._given_back = False
         self._command_pid = 0
         self._status: int | None = None
         """The command's exit status, once it has ended."""
@@ -183,12 +191,19 @@ class Session:
             self._poll.register(self._orders, select.POLLIN)
             if self._pipe is not None:
                 self._poll.register(self._pipe, select.POLLIN)
+        if self._display and self._memory is not None and not self._given_back:
+            screen_memory.give_back(self._memory)
+            self._given_back = True
 
     def _start_server(self) -> None:
         if self._authority is not None:
             write_authority(self._authority, 0, self._cookie)
+        room = self._room()
+        self._memory, self._given_back = screen_memory.make(room), False
+        if self._memory is None:
+            room = self._screen
         try:
-            pid, pipe = xserver.start(self._screen_to_have(), self._environ, self._authority)
+            pid, pipe = xserver.start(room, self._environ, self._authority, self._memory)
         except OSError as error:
             self._fail(f"Xvfb cannot be started: {error.strerror}")
             return
@@ -210,10 +225,21 @@ class Session:
         self._forget_pipe()
         if not text:
             return  # it ends, as we shall hear
-        self._display = f":{int(self._display_text)}"
-        self._environ["DISPLAY"] = self._display
         if self._authority is not None:
             write_authority(self._authority, int(self._display_text), self._cookie)
+        self._fit_pid = self._fork("screen", self._fit)
+
+    def _fit(self) -> int:
+        from guiagent.sources.x11.monitors import fit
+
+        self._enter_display()
+        fit(f":{int(self._display_text)}", self._screen)
+        return 0
+
+    def _is_fit(self) -> None:
+        self._fit_pid = 0
+        self._display = f":{int(self._display_text)}"
+        self._environ["DISPLAY"] = self._display
         log.debug("display %s after %.0f ms", self._display, self._server.age * 1000)
 
     def _starting_too_long(self) -> bool:
@@ -225,14 +251,15 @@ class Session:
             os.close(self._display_pipe)
             self._display_pipe = None
 
-    def _screen_to_have(self) -> tuple[int, int]:
-        """The size of the display server's screen: what we were told, or more if Qubes DB wants room for more."""
+    def _room(self) -> tuple[int, int]:
+        """The largest size of the display server's screen: more than we were told, and more if Qubes DB wants that."""
+        room = min(_ROOM * self._screen[0], MAX_WINDOW_WIDTH), min(_ROOM * self._screen[1], MAX_WINDOW_HEIGHT)
         if self._database is None:
-            return self._screen
+            return room
         settings = Settings(vm_dir())
         try:
             settings.read()
-            return xserver.with_room(self._screen, settings.get(VIDEORAM_MIN), settings.get(VIDEORAM_OVERHEAD))
+            return xserver.with_room(room, settings.get(VIDEORAM_MIN), settings.get(VIDEORAM_OVERHEAD))
         finally:
             settings.close()
 
@@ -240,10 +267,13 @@ class Session:
         self._agent.started(self._fork("guiagent", self._be_agent))
 
     def _be_agent(self) -> int:
-        if self._authority is not None:
-            os.environ["XAUTHORITY"] = str(self._authority)
+        self._enter_display()
         assert self._run_agent is not None
         return self._run_agent([*self._agent_arguments, "--display", self._display])
+
+    def _enter_display(self) -> None:
+        if self._authority is not None:
+            os.environ["XAUTHORITY"] = str(self._authority)
 
     def _fork_database(self, be: Callable[[], int], keep: int) -> int:
         return self._fork("qubesdb-daemon", be, keep)
@@ -296,6 +326,8 @@ class Session:
                 status = ended.si_status if ended.si_code == os.CLD_EXITED else 128 + ended.si_status
                 if ended.si_pid == self._server.pid:
                     self._server_died(status)
+                elif ended.si_pid == self._fit_pid:
+                    self._is_fit()
                 elif ended.si_pid == self._agent.pid:
                     self._agent_died(status)
                 elif self._database is not None and ended.si_pid == self._database.pid:
@@ -306,8 +338,11 @@ class Session:
                     self._pipe.ended(ended.si_pid, self._environ)
 
     def _server_died(self, status: int) -> None:
-        self._display = ""
+        self._display, self._fit_pid = "", 0
         self._forget_pipe()
+        if self._memory is not None:
+            screen_memory.remove(self._memory)
+            self._memory = None
         ending = self._told_to_end or self._failure
         # Its clients may have noticed and ended before us. Then we began to end because no application was left, and
         # asked it to end too; but that makes it end with status 0.

@@ -15,11 +15,20 @@ from backends.arrival import Arrival
 from backends.rendezvous import is_fresh
 from guiproto.errors import MachineCannot
 from qubesdb.client import Database, NoEntry
-from qubesdb.keys import GUI_DOMAIN, GUI_ENABLED, GUI_NEXT, KEYBOARD_LAYOUT, VIDEORAM_MIN, VIDEORAM_OVERHEAD, Key
+from qubesdb.keys import (
+    GUI_DOMAIN,
+    GUI_ENABLED,
+    GUI_NEXT,
+    KEYBOARD_LAYOUT,
+    MONITORS,
+    VIDEORAM_MIN,
+    VIDEORAM_OVERHEAD,
+    Key,
+)
 from qubesdb.sockets import socket_path
 
 KEYS: Final[Sequence[Key[Any]]] = (
-    GUI_DOMAIN, GUI_NEXT, GUI_ENABLED, KEYBOARD_LAYOUT, VIDEORAM_MIN, VIDEORAM_OVERHEAD,
+    GUI_DOMAIN, GUI_NEXT, GUI_ENABLED, KEYBOARD_LAYOUT, MONITORS, VIDEORAM_MIN, VIDEORAM_OVERHEAD,
 )  # fmt: skip
 """The entries that are followed, in the order in which news of them are told: a GUI domain that has the windows now is
 no longer the next one."""

@@ -14,13 +14,16 @@ _FAMILY_LOCAL: Final = 256
 _COOKIE: Final = b"MIT-MAGIC-COOKIE-1"
 
 
-def start(screen: tuple[int, int], environ: Mapping[str, str], authority: Path | None) -> tuple[int, int]:
+def start(
+    screen: tuple[int, int], environ: Mapping[str, str], authority: Path | None, memory: Path | None = None
+) -> tuple[int, int]:
     """Start it on a free display number; return its pid and a descriptor from which that number will be read.
 
     A program that draws without end keeps the server for a millisecond at a time, not for the usual five or more: the
     agent, which has to ask the server for every frame, is only as fast as its turns come.
 
-    Whoever connects must know the cookie in `authority`; without one, all local users may.
+    Whoever connects must know the cookie in `authority`; without one, all local users may. `memory`: the directory of
+    the file in which it keeps its screen, see `screen_memory`.
     """
     ready, tell = os.pipe()
     width, height = screen
@@ -28,6 +31,8 @@ def start(screen: tuple[int, int], environ: Mapping[str, str], authority: Path |
         "Xvfb", "-displayfd", str(tell), "-screen", "0", f"{width}x{height}x24", "-nolisten", "tcp", "-noreset",
         "-s", "0", "-schedInterval", "1", "+extension", "Composite", "+extension", "DAMAGE", "+extension", "XTEST",
     ]  # fmt: skip
+    if memory is not None:
+        argv += ["-fbdir", str(memory)]
     if authority is not None:
         argv += ["-auth", str(authority)]
     try:

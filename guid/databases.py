@@ -7,7 +7,7 @@ import contextlib
 import logging
 import select
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +17,7 @@ from guid.runtime import qubesdb_dir, runtime_dir
 from guid.spec import VmSpec
 from guid.vm import Vm
 from guiproto.errors import MachineCannot
-from qubesdb.daemon import admin_daemon
+from qubesdb.daemon import Daemon, admin_daemon
 from qubesdb.keys import DEFAULT_USER, GUI_DOMAIN, GUI_ENABLED, GUI_NEXT, NAME, VM_TYPE
 from qubesdb.sockets import socket_path
 from qubesdb.store import Store
@@ -40,6 +40,8 @@ class _Running:
     backoff: float = 0.0
     restart_at: float | None = None
     last_words: str = ""
+    untold: dict[str, str] = field(default_factory=dict)
+    """Entries to be set once there is a daemon."""
 
 
 class Databases:
@@ -56,6 +58,13 @@ class Databases:
         if vm.spec.qubesdb:
             self._running[vm.spec.name] = running = _Running(vm)
             self._start(running)
+
+    def tell(self, name: str, path: str, value: str) -> None:
+        """Set an entry of that VM soon, if it is served; `value` is ASCII. Lost only if its daemon is just dying."""
+        running = self._running.get(name)
+        if running is not None:
+            running.untold[path] = value
+            self._tell_all(running)
 
     def drop(self, name: str, *, forget: bool) -> None:
         """Serve it no longer. `forget`: its values are of no use any more either."""
@@ -103,6 +112,13 @@ class Databases:
         vm.database_pid = child.pid
         self._poll.register(child.line.fileno(), select.EPOLLIN)
         self._poll.register(child.pidfd, select.EPOLLIN)
+        self._tell_all(running)
+
+    def _tell_all(self, running: _Running) -> None:
+        if running.child is not None:
+            for path, value in running.untold.items():
+                running.child.line.send({"path": path, "value": value})
+            running.untold.clear()
 
     def _spoke(self, running: _Running, child: Child) -> None:
         for message in child.hear():
@@ -145,12 +161,19 @@ def _serve(spec: VmSpec, life: str, directory: Path, line: LineSocket) -> dict[s
         store = Store(_store_path(directory, spec.name), life)
         daemon = admin_daemon(backend, spec.name, spec.domid, directory, store, first(spec), certain(spec))
         try:
-            daemon.run(line.fileno())
+            daemon.run(line.fileno(), lambda: _hear(line, daemon))
         finally:
             daemon.close()
     except MachineCannot as error:
         return {"reason": str(error)}
     return {"reason": "the supervisor ended it"}
+
+
+def _hear(line: LineSocket, daemon: Daemon) -> bool:
+    """Do what the supervisor says; whether it has hung up."""
+    for message in line.receive():
+        daemon.put(message["path"], message["value"].encode())
+    return line.closed
 
 
 def first(spec: VmSpec) -> Mapping[str, bytes]:

@@ -99,6 +99,7 @@ _WORDS: Final[Mapping[str, Mapping[str, Callable[[Any], bool]]]] = {
     "copied": {"size": lambda value: type(value) is int},
     "not copied": {},
     "pasting": {},
+    "desktop": {"layout": lambda value: type(value) is str, "monitors": lambda value: type(value) is str},
     "windows": {"id": lambda value: type(value) is int, "windows": _is_list_of(dict)},
     "shown": {"windows": _is_list_of(int)},
     "complete": {"windows": _is_list_of(int)},
@@ -186,6 +187,8 @@ def host_config(spec: VmSpec) -> HostConfig:
         screen_lockers=tuple(name for part in settings.screensaver_names.split(",") if (name := part.strip())),
         tray_border=next((width for width in (1, 2) if settings.trayicon_mode.endswith(f"border{width}")), 0),
         tray_tint=settings.trayicon_mode.startswith("tint"),
+        background=settings.background_rgb,
+        scale=settings.scale,
     )
 
 
@@ -194,7 +197,7 @@ def session_config(spec: VmSpec) -> SessionConfig:
     settings = spec.settings
     return SessionConfig(
         label=label(spec.label),
-        border_width=settings.border_width,
+        border_width=-(-settings.border_width // settings.scale),  # the VM's pixels
         border_managed=settings.border == "all",
         override_redirect=settings.override_redirect == "allow",
         override_redirect_protection=settings.override_redirect_protection,

@@ -5,6 +5,7 @@ Names that Qubes' guid.conf has too mean the same there.
 
 import dataclasses
 import difflib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -13,6 +14,9 @@ from guid.core.key_sequence import KeySequence
 from guid.keysyms import keysym
 from guiproto.errors import MachineCannot
 from guiproto.limits import CLIPBOARD_DEFAULT, CLIPBOARD_MAX, CLIPBOARD_MIN
+from qubesdb.keys import KEYBOARD_LAYOUT
+
+_COLOR: Final = re.compile(r"(#|0x)[0-9A-Fa-f]{6}")
 
 Check = Callable[[Any], str]
 """What is wrong with a value of the right type: "" if nothing, else how to put it right."""
@@ -33,6 +37,18 @@ def _is_key_sequence(value: str) -> str:
         return str(error)
     if sequence is not None and not keysym(sequence.key):
         return f"there is no key called {sequence.key!r}; xev shows what keys are called"
+    return ""
+
+
+def _is_color(value: str) -> str:
+    return "" if _COLOR.fullmatch(value) else "write six hexadecimal digits as in #808080 or 0x808080"
+
+
+def _is_layout(value: str) -> str:
+    try:
+        KEYBOARD_LAYOUT.parse(value.encode())
+    except ValueError as error:
+        return f"{error}; choose desktop, nothing, or LAYOUT+VARIANT+OPTIONS as in de+nodeadkeys"
     return ""
 
 
@@ -87,6 +103,18 @@ class VmSettings:
         live=True,
     )
 
+    keyboard_layout: str = _setting(
+        "desktop", 'the keyboard: "desktop" follows the desktop\'s, "" leaves it alone', _is_layout
+    )
+
+    follow_screen: bool = _setting(True, "the VM's screen and monitors are like the desktop's, also when those change")
+
+    window_background_color: str = _setting(
+        "#808080", "what a window shows where its VM has not drawn yet, as #RRGGBB or 0xRRGGBB", _is_color
+    )
+
+    scale: int = _setting(1, "windows are shown so many times as large, for displays of small pixels", _between(1, 4))
+
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
@@ -94,6 +122,11 @@ class VmSettings:
                 raise MachineCannot(f"{field.name} is {value!r}", f"it must be {_KINDS[type(field.default)]}")
             if remedy := field.metadata["check"](value):
                 raise MachineCannot(f"{field.name} is {value!r}", remedy)
+
+    @property
+    def background_rgb(self) -> int:
+        """`window_background_color` as 0xRRGGBB."""
+        return int(self.window_background_color.lstrip("#"), 16)
 
     def but(self, changes: Mapping[str, Any]) -> Self:
         """With other values. Raises MachineCannot for a name that there is none of, and for a bad value."""

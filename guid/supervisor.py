@@ -19,6 +19,7 @@ from guid.clipboards import Clipboards
 from guid.configuration import Configuration
 from guid.control import Listener, Message
 from guid.databases import Databases
+from guid.desktops import Desktops
 from guid.domains import Domains, Shown
 from guid.drivers import Drivers
 from guid.live_settings import LiveSettings
@@ -74,6 +75,7 @@ class Supervisor:
         self._drivers = Drivers(make_driver or _no_driver, self._poll)
         self._domains = Domains(self._drivers, self._saved, self)
         self._databases = Databases(self._poll, clock)
+        self._desktops = Desktops(self._databases.tell)
         self._workers = Workers(self, self._vms, self._drivers, self._poll, clock)
         self._queries = WindowQueries(clock)
         self._swaps = Swaps(self, orders or DatabaseOrders(runtime_dir()), self._poll, clock)
@@ -245,6 +247,7 @@ class Supervisor:
         """Show a VM."""
         self._vms[vm.spec.name] = vm
         self._databases.serve(vm)
+        self._desktops.forget(vm.spec.name)
         self._workers.start(vm)
 
     def serve_anew(self, vm: Vm) -> None:
@@ -252,6 +255,7 @@ class Supervisor:
         self._swaps.vm_ended(vm.spec.name)
         self.drop_worker(vm)
         self._databases.serve(vm)
+        self._desktops.forget(vm.spec.name)
         self._workers.start(vm)
 
     def forget(self, vm: Vm, state: str, reason: str, status: int | None) -> None:
@@ -270,6 +274,8 @@ class Supervisor:
             self._queries.answered(vm.spec.name, message)
         elif message.get("event") == "notify":
             self.tell_user(vm, message["text"])
+        elif message.get("event") == "desktop":
+            self._desktops.said(vm, message)
         self.clipboards.said(vm, message)
         self._swaps.present_said(vm.spec.name, message)
 
@@ -319,6 +325,8 @@ class Supervisor:
         self._domains.moved(vm)
         self._workers.adopt(vm, child)
         self._settings.apply(vm)  # in case that they have changed since it was started
+        if child is not None:
+            child.line.send({"op": "desktop"})
 
     # --- endings ---
 
@@ -358,6 +366,7 @@ class Supervisor:
         # A VM that stays and runs on finds its values again when it is served again.
         lives = vm.domain is not None and vm.domain.lasting and vm.domain.state is DomainState.RUNNING and leave
         self._databases.drop(name, forget=not lives)
+        self._desktops.forget(name)
         vm.state, vm.reason = state, reason
         vm.tell({"event": "ended", "vm": name, "state": state, "reason": reason, "status": status})
         self.on_state(name, state)

@@ -22,7 +22,7 @@ from guid.core.key_sequence import KeySequence
 from guid.core.session import Session, SessionConfig
 from guid.core.trusted import WindowId
 from guid.courier import Courier
-from guid.hosts.base import DisplayHost, HostConfig
+from guid.hosts.base import DesktopInfo, DisplayHost, HostConfig
 from guid.settings import VmSettings
 from guid.spec import VmSpec
 from guiproto.connection import AgentHello, DaemonConnection
@@ -75,6 +75,8 @@ class Worker:
         """Windows whose appearance the supervisor waits for."""
         self._letting_go = False
         self._courier = Courier(supervisor)
+        self._desktop: DesktopInfo | None = None
+        """As the supervisor has been told it is."""
         self._do: dict[type[Any], Callable[[Any], None]] = {
             do.SendToAgent: self._send_to_agent,
             do.CreateWindow: self._create,
@@ -107,6 +109,7 @@ class Worker:
         self._watch(self._supervisor.fileno(), self._answer_supervisor)
         if self._host.fileno() >= 0:
             self._watch(self._host.fileno(), self._serve_host)
+        self._tell_desktop()
         self._connect()
         patience: float | None = None
         while not self._supervisor.closed:
@@ -196,6 +199,7 @@ class Worker:
 
     def _serve_host(self) -> None:
         events = self._host.events()
+        self._tell_desktop()
         link = self._link
         if link is None or link.session is None:
             return
@@ -209,6 +213,14 @@ class Worker:
             return frozenset() if sequence is None else self._host.keycodes(sequence.key)
 
         return ClipboardKeys(keycodes(self._config.copy_keys), keycodes(self._config.paste_keys))
+
+    def _tell_desktop(self) -> None:
+        desktop = self._host.desktop()
+        if desktop != self._desktop:
+            self._desktop = desktop
+            layout = "" if desktop.layout is None else str(desktop.layout)
+            monitors = "\n".join(map(str, desktop.monitors))
+            self._supervisor.send({"event": "desktop", "layout": layout, "monitors": monitors})
 
     def _settle(self) -> None:
         """Paint what the batch damaged, and let everything out: once a turn."""
@@ -288,6 +300,9 @@ class Worker:
                     self._awaited = frozenset(request["windows"])
                 case "used":
                     self._host.used()
+                case "desktop":
+                    self._desktop = None
+                    self._tell_desktop()
                 case "let go":
                     self._let_go()
                 case "settings":

@@ -98,6 +98,12 @@ class Core:
         """Clients that have to be dropped because they do not read."""
         return [client for client in self._clients if len(client.out) > _CLIENT_LIMIT]
 
+    def put(self, path: str, value: bytes) -> None:
+        """Set a value, as a local client that may write does; where there is no room for it nothing happens."""
+        if self.namespace.read(path) != value and self.namespace.write(path, value, self._limits):
+            self._repeat(Message(Kind.WRITE, path, value))
+            self._changed(path)
+
     # --- changes that come from the other daemon ---
 
     def take(self, path: str, value: bytes) -> bool:

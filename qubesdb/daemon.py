@@ -77,9 +77,16 @@ class Daemon:
         if core.side is Side.ADMIN:
             self._listen()
 
-    def run(self, stop_fd: int) -> None:
-        """Serve until `stop_fd` becomes readable. Raises MachineCannot when this machine lets us down."""
-        self._watch(stop_fd, self._stop)
+    def run(self, fd: int, wake: Callable[[], bool] = lambda: True) -> None:
+        """Serve until `fd` is readable and `wake`, which may `put` values, says that this means to stop.
+
+        Raises MachineCannot when this machine lets us down.
+        """
+
+        def woken() -> None:
+            self._stopping = wake()
+
+        self._watch(fd, woken)
         while not self._stopping:
             self._meet_if_due()
             self._settle()
@@ -89,6 +96,10 @@ class Daemon:
                     waker()
         self._save_at = 0.0
         self._save()
+
+    def put(self, path: str, value: bytes) -> None:
+        """Set a value on this side, as far as there is room for it."""
+        self._core.put(path, value)
 
     def close(self) -> None:
         """Hang up everywhere."""
@@ -107,9 +118,6 @@ class Daemon:
     def _unwatch(self, fd: int) -> None:
         self._epoll.unregister(fd)
         del self._wakers[fd]
-
-    def _stop(self) -> None:
-        self._stopping = True
 
     def _settle(self) -> None:
         """Once a turn: keep what has changed, then let the answers out. So what is acknowledged is kept."""

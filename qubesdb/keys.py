@@ -17,6 +17,8 @@ _OPTIONS: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_:(),.-]{0,255}|")
 _USER: Final = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,9}")
 _MAX_VIDEORAM_KIB: Final = 4 << 20
+_MAX_MONITORS: Final = 16
+_MAX_SIDE: Final = 32767
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,26 @@ class Layout:
     layout: str
     variant: str = ""
     options: str = ""
+
+    def __str__(self) -> str:
+        """As the entry has it."""
+        return f"{self.layout}+{self.variant}+{self.options}".rstrip("+")
+
+
+@dataclass(frozen=True, slots=True)
+class Monitor:
+    """A part of the screen, in pixels, and its size in millimetres, 0 where nothing is said of that."""
+
+    width: int
+    height: int
+    x: int
+    y: int
+    mm_width: int = 0
+    mm_height: int = 0
+
+    def __str__(self) -> str:
+        """As a line of the entry."""
+        return f"{self.width} {self.height} {self.x} {self.y} {self.mm_width} {self.mm_height}"
 
 
 def _number(limit: int) -> Callable[[str], int]:
@@ -75,6 +97,24 @@ def _layout(text: str) -> Layout:
     return Layout(layout, variant, options)
 
 
+def _monitors(text: str) -> tuple[Monitor, ...]:
+    """Lines of WIDTH HEIGHT X Y, each with or without WIDTH and HEIGHT in millimetres; as qubes.SetMonitorLayout's."""
+    lines = text.rstrip("\n").split("\n")
+    if not 1 <= len(lines) <= _MAX_MONITORS:
+        raise ValueError(f"it has not 1 to {_MAX_MONITORS} lines")
+    return tuple(_monitor(line) for line in lines)
+
+
+def _monitor(line: str) -> Monitor:
+    words = line.split(" ")
+    if len(words) not in (4, 6) or not all(_NUMBER.fullmatch(word) and int(word) <= _MAX_SIDE for word in words):
+        raise ValueError(f"its lines are not WIDTH HEIGHT X Y or six numbers, from 0 to {_MAX_SIDE}")
+    monitor = Monitor(*map(int, words))
+    if not monitor.width or not monitor.height:
+        raise ValueError("its monitors are not all larger than nothing")
+    return monitor
+
+
 def _user(text: str) -> str:
     if not _USER.fullmatch(text):
         raise ValueError("it is no user's name")
@@ -90,6 +130,9 @@ GUI_ENABLED: Final = Key("/qubes-gui-enabled", _flag)
 """Whether an agent is to serve; where there is no such entry it is. Written by the admin side."""
 KEYBOARD_LAYOUT: Final = Key("/keyboard-layout", _layout)
 """Followed live. Written by the admin side."""
+MONITORS: Final = Key("/odyssey-monitors", _monitors)
+"""The monitors that the VM's programs are to see, the first of which is the main one. Followed live. Not one of Qubes'
+entries, whose VMs are told by a service of their own. Written by the admin side."""
 VIDEORAM_MIN: Final = Key("/qubes-gui-videoram-min", _number(_MAX_VIDEORAM_KIB))
 """KiB that the VM's screen has to have room for at least. Written by the admin side."""
 VIDEORAM_OVERHEAD: Final = Key("/qubes-gui-videoram-overhead", _number(_MAX_VIDEORAM_KIB))
@@ -97,7 +140,8 @@ VIDEORAM_OVERHEAD: Final = Key("/qubes-gui-videoram-overhead", _number(_MAX_VIDE
 DEFAULT_USER: Final = Key("/default-user", _user)
 """Whose applications they are. Written by the admin side."""
 KNOWN: Final[Mapping[str, Key[Any]]] = {
-    key.path: key for key in (GUI_DOMAIN, GUI_ENABLED, KEYBOARD_LAYOUT, VIDEORAM_MIN, VIDEORAM_OVERHEAD, DEFAULT_USER)
+    key.path: key
+    for key in (GUI_DOMAIN, GUI_ENABLED, KEYBOARD_LAYOUT, MONITORS, VIDEORAM_MIN, VIDEORAM_OVERHEAD, DEFAULT_USER)
 }
 """All of them by path."""
 NAME: Final = "/name"

@@ -45,7 +45,7 @@ from guiproto.messages import (
     Motion,
     WindowFlags,
 )
-from qubesdb.keys import Layout
+from qubesdb.keys import Layout, Monitor
 
 __all__ = [
     "Buffer",
@@ -194,6 +194,9 @@ class Source(ABC):
     @abstractmethod
     def stacking(self) -> Sequence[int]:
         """Window ids from bottom to top."""
+
+    def arrange(self, monitors: Sequence[Monitor]) -> None:  # noqa: B027 - optional: not every screen can change
+        """Have the VM's screen and its monitors be like these, the main one first, as far as that is possible."""
 
     def layout_changer(self) -> LayoutChanger | None:
         """What changes the keyboard's layout; None where that cannot be changed (the default). The caller closes it."""

@@ -41,6 +41,9 @@ def add_view(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--max-clipboard-size", type=int, metavar="BYTES", help="most that is copied from it at once (default: 64000)"
     )
+    group.add_argument(
+        "--scale", type=int, metavar="N", help="show windows N times as large, 1 to 4 (default: configured, or 1)"
+    )
     group.add_argument("--no-title-prefix", action="store_true", help="do not put [NAME] in front of titles")
 
 
@@ -70,6 +73,8 @@ def view_of(args: argparse.Namespace) -> ViewSpec:
             for name, value in (
                 ("border_width", args.border_width),
                 ("border", args.border),
+                ("scale", args.scale),
+                ("follow_screen", False if getattr(args, "screen", None) else None),
                 ("title_prefix", False if args.no_title_prefix else None),
                 ("max_clipboard_size", args.max_clipboard_size),
             )

@@ -44,7 +44,11 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     vm = parser.add_argument_group("AppVM")
     vm.add_argument("--domid", type=int, metavar="N", help="its domain id (default: the lowest free one)")
     vm.add_argument(
-        "--screen", type=screen_size, default=None, metavar="WxH", help="size of its screen (default: the desktop's)"
+        "--screen",
+        type=screen_size,
+        default=None,
+        metavar="WxH",
+        help="size of its screen (default: the desktop's, also when that changes)",
     )
     vm.add_argument("--network", action="store_true", help="let it reach the network, but nothing on this machine")
     vm.add_argument(

@@ -27,6 +27,7 @@ from guid.core.host_events import (
     StateEvent,
 )
 from guid.core.trusted import CursorName, Geometry, Label, SizeHints, StateFlags, Title, WindowClass, WindowId
+from qubesdb.keys import Layout, Monitor
 from shm.damage import EitherRects
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "CloseEvent",
     "ConfiguredEvent",
     "CrossingEvent",
+    "DesktopInfo",
     "DisplayHost",
     "FocusEvent",
     "HostConfig",
@@ -53,6 +55,16 @@ Rects = EitherRects
 """Rectangles of a window's content: i32 [n, 4] or a list, x, y, width, height each, none empty, inside its buffer."""
 
 
+@dataclass(frozen=True, slots=True)
+class DesktopInfo:
+    """What of the desktop its VMs are made to resemble. None and () where nothing is known."""
+
+    layout: Layout | None = None
+    """The keyboard's."""
+    monitors: tuple[Monitor, ...] = ()
+    """Never without one of the screen's size where the screen is known."""
+
+
 class DisplayHost(ABC):
     """Shows the windows of one AppVM. Calls are queued until `flush`; unknown window ids are the caller's bug."""
 
@@ -66,6 +78,10 @@ class DisplayHost(ABC):
     @abstractmethod
     def screen(self) -> ScreenInfo:
         """The desktop as last seen."""
+
+    def desktop(self) -> DesktopInfo:
+        """More about it as last seen: other than `screen`, changes of it are no events."""
+        return DesktopInfo()
 
     @abstractmethod
     def events(self) -> Sequence[HostEvent]:
@@ -202,3 +218,5 @@ class HostConfig:
     tray_tint: bool = True
     """Whether such icons are shown in the label's colours instead of their own."""
     background: int = 0xFFFFFF
+    scale: int = 1
+    """Each pixel of a buffer is shown so many pixels wide and high; everything else is in the display's pixels."""

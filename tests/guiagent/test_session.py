@@ -105,6 +105,24 @@ def test_command_reaches_the_display_and_sees_no_variable_of_ours(home: Path) ->
     assert not names & {"VCHAN_SOCKET_DIR", "PYTHONPATH", "OPENBLAS_NUM_THREADS"}
 
 
+def test_the_screen_can_become_twice_as_large_and_costs_what_is_drawn_on_it(home: Path) -> None:
+    session = Running(home, ("sh", "-c", "xrandr >sizes; sleep 1000"))
+    assert any("current 320 x 200, maximum 640 x 400" in line for line in session.wait_for_lines("sizes", 2))
+    server = session.pid_of("Xvfb")
+
+    def kib() -> int:
+        return int(Path(f"/proc/{server}/status").read_text().partition("RssShmem:")[2].split()[0])
+
+    wait_until(lambda: kib() < 640 * 400 * 4 // 1024 // 2, f"less memory than {kib()} KiB")
+    (line,) = [line for line in Path(f"/proc/{server}/maps").read_text().splitlines() if "/Xvfb_screen0" in line]
+    there = Path(line.split(maxsplit=5)[5].removesuffix(" (deleted)"))
+    assert there.stat().st_size == 0, "what is used has no name, so it cannot stay behind"
+    os.kill(server, signal.SIGKILL)
+    wait_until(lambda: not there.parent.exists(), "what it leaves to go")
+    session.process.terminate()
+    session.wait()
+
+
 def test_nobody_connects_without_the_cookie(home: Path) -> None:
     session = Running(home, ("sh", "-c", "XAUTHORITY=/dev/null xdpyinfo >info 2>&1; echo $? >status"))
     assert session.wait() == 0

@@ -38,6 +38,7 @@ def test_what_workers_say_is_heard() -> None:
     words = [
         {"event": "ready"}, {"event": "connected", "version": "1.8"}, {"event": "log", "level": 20, "text": "hello"},
         {"event": "shown", "windows": [1, 2]}, {"event": "complete", "windows": []}, {"event": "released"},
+        {"event": "desktop", "layout": "us", "monitors": ""},
         {"event": "windows", "id": 3, "windows": [{"vm": "x"}]}, {"event": "disconnected"},
         {"event": "copying"}, {"event": "copied", "size": 5}, {"event": "not copied"}, {"event": "pasting"},
     ]  # fmt: skip
@@ -55,6 +56,8 @@ def test_what_workers_say_is_heard() -> None:
         {"event": "shown"},
         {"event": "shown", "windows": [1, "2"]},
         {"event": "complete", "windows": 7},
+        {"event": "desktop", "layout": "us"},
+        {"event": "desktop", "layout": "us", "monitors": [1]},
         {"event": "windows", "id": "x", "windows": []},
         {"event": "windows", "id": 1, "windows": [3]},
         {"event": "log", "level": "high", "text": "x"},

@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qubesdb.keys import DEFAULT_USER, GUI_DOMAIN, GUI_ENABLED, KEYBOARD_LAYOUT, VIDEORAM_MIN, Layout
+from qubesdb.keys import (
+    DEFAULT_USER,
+    GUI_DOMAIN,
+    GUI_ENABLED,
+    KEYBOARD_LAYOUT,
+    MONITORS,
+    VIDEORAM_MIN,
+    Layout,
+    Monitor,
+)
 
 
 @pytest.mark.parametrize(
@@ -19,6 +28,7 @@ from qubesdb.keys import DEFAULT_USER, GUI_DOMAIN, GUI_ENABLED, KEYBOARD_LAYOUT,
 )
 def test_layouts(raw: bytes, layout: Layout) -> None:
     assert KEYBOARD_LAYOUT.parse(raw) == layout
+    assert KEYBOARD_LAYOUT.parse(str(layout).encode()) == layout
 
 
 @pytest.mark.parametrize(
@@ -39,6 +49,41 @@ def test_no_part_of_a_layout_can_be_an_option_of_a_program(raw: bytes) -> None:
         assert not part.startswith("-")
         assert part.isascii()
         assert part.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("raw", "monitors"),
+    [
+        (b"1920 1080 0 0", (Monitor(1920, 1080, 0, 0),)),
+        (b"1920 1080 0 0\n", (Monitor(1920, 1080, 0, 0),)),
+        (b"800 600 0 0 200 150\n1 1 800 0", (Monitor(800, 600, 0, 0, 200, 150), Monitor(1, 1, 800, 0))),
+    ],
+)
+def test_monitors(raw: bytes, monitors: tuple[Monitor, ...]) -> None:
+    assert MONITORS.parse(raw) == monitors
+    assert MONITORS.parse("\n".join(map(str, monitors)).encode()) == monitors
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b"\n", b"1 1 0", b"0 1 0 0", b"1 1 -1 0", b"1 1 0 0 5", b"1  1 0 0", b"40000 1 0 0", b"1 1 0 0\n" * 17, b"x"],
+)
+def test_what_are_no_monitors(raw: bytes) -> None:
+    with pytest.raises(ValueError, match=r"^its? "):
+        MONITORS.parse(raw)
+
+
+@given(st.binary(max_size=100))
+def test_whatever_monitors_are_is_bounded(raw: bytes) -> None:
+    try:
+        monitors = MONITORS.parse(raw)
+    except ValueError:
+        return
+    for monitor in monitors:
+        assert 0 < monitor.width < 1 << 15
+        assert 0 < monitor.height < 1 << 15
+        assert 0 <= monitor.x < 1 << 15
+        assert 0 <= monitor.y < 1 << 15
 
 
 def test_numbers_and_flags_and_users() -> None:

@@ -1,68 +1,31 @@
 """A program in the guest sees each key with the modifiers and locks that it had on the desktop.
 
 The desktop's keys arrive only while one of our windows has the focus there, so modifiers may have gone down or up and
-locks may have been toggled elsewhere. Before each press the held modifiers and the locks are brought in step with the
-`state` that came with it. What is down is known without asking: nothing but this class presses keys. Locks are a matter
-of the guest's keyboard map as well, so XKB reports them, and a difference is verified before a lock key is tapped.
+locks may have been toggled elsewhere, or the user has turned to another of the desktop's layouts. Before each press the
+held modifiers, the locks and the layout are brought in step with the `state` that came with it. What is down is known
+without asking: nothing but this class presses keys. Locks and layouts are a matter of the guest's keyboard map as well,
+so XKB reports them, and a difference is verified before anything is done about it.
 """
 
-from struct import Struct
 from typing import Any, Final
 
 import Xlib.error
 from Xlib import X
-from Xlib.protocol import rq
 
+from guiagent.sources.x11 import xkb as xkb_wire
 from guiagent.sources.x11.extensions import Extension
 from guiagent.sources.x11.keymap import Keymap
 from guiagent.sources.x11.requests import FakeInput
+from guiagent.sources.x11.xkb import Xkb
 from shm.xconn import XConnection
 
 _PRESS: Final = 2
 _RELEASE: Final = 3
 _MIN_KEYCODE: Final = 8
 _MAX_KEYCODE: Final = 255
-
-_USE_CORE_KEYBOARD: Final = 0x100
-_NEW_KEYBOARD: Final = 0
-_MAP_CHANGED: Final = 1
-_STATE_CHANGED: Final = 2
-_ALL_MAP_PARTS: Final = 0xFF
-_LOCK_DETAIL: Final = 1 << 3
 _EVENT_BYTES: Final = 32
-_LOCKED_MODIFIERS: Final = 12
-
-_SELECT_EVENTS: Final = Struct("=BBH8H")
-
-
-class _UseExtension(rq.ReplyRequest):
-    _request = rq.Struct(
-        rq.Card8("opcode"), rq.Opcode(0), rq.RequestLength(), rq.Card16("major_version"), rq.Card16("minor_version")
-    )
-    _reply = rq.Struct(
-        rq.ReplyCode(),
-        rq.Card8("supported"),
-        rq.Card16("sequence_number"),
-        rq.ReplyLength(),
-        rq.Card16("major_version"),
-        rq.Card16("minor_version"),
-        rq.Pad(20),
-    )
-
-
-class _GetState(rq.ReplyRequest):
-    _request = rq.Struct(rq.Card8("opcode"), rq.Opcode(4), rq.RequestLength(), rq.Card16("device"), rq.Pad(2))
-    _reply = rq.Struct(
-        rq.ReplyCode(),
-        rq.Card8("device"),
-        rq.Card16("sequence_number"),
-        rq.ReplyLength(),
-        rq.Card8("modifiers"),
-        rq.Card8("base_modifiers"),
-        rq.Card8("latched_modifiers"),
-        rq.Card8("locked_modifiers"),
-        rq.Pad(20),
-    )
+_GROUP_SHIFT: Final = 13
+_GROUPS: Final = 3
 
 
 class Keyboard:
@@ -71,22 +34,13 @@ class Keyboard:
     def __init__(self, connection: XConnection, xkb: Extension, fake: FakeInput) -> None:
         self._connection = connection
         self._display: Any = connection.display
-        self._xkb = xkb.major
+        self._xkb = Xkb(connection, xkb.major)
         self._fake = fake
-        _UseExtension(display=self._display.display, opcode=xkb.major, major_version=1, minor_version=0)
-        which = 1 << _NEW_KEYBOARD | 1 << _MAP_CHANGED | 1 << _STATE_CHANGED
-        connection.send_raw(
-            # Everything of the first and of the map, and of the state only that locks changed.
-            _SELECT_EVENTS.pack(
-                xkb.major, 1, 5, _USE_CORE_KEYBOARD, which, 0, 1 << _NEW_KEYBOARD | 1 << _MAP_CHANGED,
-                _ALL_MAP_PARTS, _ALL_MAP_PARTS, _LOCK_DETAIL, _LOCK_DETAIL,
-            ),
-            1,
-        )  # fmt: skip
-        # The desktop repeats keys; a guest that repeats them as well would type double.
-        self._display.change_keyboard_control(auto_repeat_mode=X.AutoRepeatModeOff)
+        self._do_not_repeat()
         self._keymap: Keymap | None = None
-        self._locked = self._query_locks()
+        self._locked = self._xkb.state().locks
+        self._grouped = False
+        """Whether the desktop has shown that its keyboard has several layouts."""
         bitmap = self._display.query_keymap()
         self._down = {code for code in range(_MIN_KEYCODE, _MAX_KEYCODE + 1) if bitmap[code >> 3] >> (code & 7) & 1}
 
@@ -108,7 +62,7 @@ class Keyboard:
             keymap = self._keymap = self._read_keymap()
         wrong = [bit for bit in keymap.locks if (state ^ self._locked) & bit]
         if wrong:
-            self._locked = self._query_locks()
+            self._locked = self._xkb.state().locks
             for bit in wrong:
                 if (state ^ self._locked) & bit:
                     self._tap(keymap.locks[bit])
@@ -120,6 +74,7 @@ class Keyboard:
             elif not state & bit:
                 for keycode in down:
                     self._release(keycode)
+        self._match_group(state >> _GROUP_SHIFT & _GROUPS)
 
     def release_except(self, bitmap: bytes) -> None:
         """Release every key that `bitmap` (32 bytes, as of XQueryKeymap) does not have down."""
@@ -130,11 +85,31 @@ class Keyboard:
     def notified(self, events: bytes) -> None:
         """XKB events arrived."""
         for at in range(0, len(events), _EVENT_BYTES):
-            kind = events[at + 1]
-            if kind == _STATE_CHANGED:
-                self._locked = events[at + _LOCKED_MODIFIERS]
-            elif kind in (_NEW_KEYBOARD, _MAP_CHANGED):
+            event = events[at : at + _EVENT_BYTES]
+            kind = event[1]
+            if kind == xkb_wire.STATE_CHANGED:
+                self._locked = xkb_wire.locks(event)
+            elif kind in (xkb_wire.NEW_KEYBOARD, xkb_wire.MAP_CHANGED):
                 self._keymap = None
+            elif kind == xkb_wire.CONTROLS_CHANGED and xkb_wire.repeats_keys(event):
+                self._do_not_repeat()
+
+    def _match_group(self, group: int) -> None:
+        """Read keys in the desktop's layout of that number.
+
+        A desktop that was never in another than the first says nothing by that, so that a guest which has several
+        layouts of its own, and keys to change them, has its way.
+        """
+        self._grouped = self._grouped or group != 0
+        if self._grouped:
+            # Asked for each time: any key of ours may have changed it, also one that was pressed a line above.
+            now = self._xkb.state()
+            if group != now.group:
+                self._xkb.lock_group(group - now.held_group)
+
+    def _do_not_repeat(self) -> None:
+        """The desktop repeats keys; a guest that repeats them as well would type double."""
+        self._display.change_keyboard_control(auto_repeat_mode=X.AutoRepeatModeOff)
 
     def _press(self, keycode: int) -> None:
         self._connection.send_raw(self._fake.event(_PRESS, keycode), 1)
@@ -149,10 +124,6 @@ class Keyboard:
         self._release(keycode)
         self._press(keycode)
         self._release(keycode)
-
-    def _query_locks(self) -> int:
-        state = _GetState(display=self._display.display, opcode=self._xkb, device=_USE_CORE_KEYBOARD)
-        return int(state.locked_modifiers)
 
     def _read_keymap(self) -> Keymap:
         info: Any = self._display.display.info

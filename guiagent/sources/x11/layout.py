@@ -1,17 +1,21 @@
 """The keyboard layout of the VM's X server, set by `setxkbmap`, which knows XKB's rules and compiles them.
 
-It runs beside us: it takes tens of milliseconds, more where the processor is emulated. One at a time; of several wishes
-meanwhile the last counts. The server tells everybody of its new map, us included (see `keyboard`).
+It runs beside us, and not where the layout is the right one already: it takes tens of milliseconds, more where the
+processor is emulated. One at a time; of several wishes meanwhile the last counts. The server tells everybody of its new
+map, us included (see `keyboard`).
 """
 
 import logging
 import os
 import select
 import subprocess
-from typing import Final
+from typing import Any, Final
+
+from Xlib import Xatom
 
 from guiagent.sources.base import LayoutChanger
-from qubesdb.keys import Layout
+from qubesdb.keys import KEYBOARD_LAYOUT, Layout
+from shm.xkb import RULES_NAMES, layout_in
 
 _PROGRAM: Final = "setxkbmap"
 
@@ -27,8 +31,10 @@ def command(display: str, layout: Layout) -> list[str]:
 class LayoutSetter(LayoutChanger):
     """Runs the program for one display."""
 
-    def __init__(self, display: str) -> None:
-        self._display = display
+    def __init__(self, display: Any) -> None:
+        """`display` is python-xlib's."""
+        self._x = display
+        self._display = str(display.get_display_name())
         self._epoll = select.epoll()
         self._process: subprocess.Popen[bytes] | None = None
         self._pidfd = -1
@@ -38,6 +44,8 @@ class LayoutSetter(LayoutChanger):
         return self._epoll.fileno()
 
     def set(self, layout: Layout) -> None:
+        if self._process is None and layout == self._present():
+            return
         self._next = layout
         if self._process is None:
             self._start()
@@ -62,6 +70,15 @@ class LayoutSetter(LayoutChanger):
             os.close(self._pidfd)
             self._process = None
         self._epoll.close()
+
+    def _present(self) -> Layout | None:
+        """The layout that the X server has, as far as whoever set it has left word."""
+        names = self._x.screen().root.get_full_property(self._x.get_atom(RULES_NAMES), Xatom.STRING)
+        try:
+            found = layout_in(bytes(names.value)) if names is not None and names.format == 8 else None
+            return None if found is None else KEYBOARD_LAYOUT.parse(found)
+        except ValueError:
+            return None
 
     def _start(self) -> None:
         assert self._next is not None

@@ -23,6 +23,7 @@ from guiagent.sources.x11.audiences import Audiences
 from guiagent.sources.x11.capture import Capture
 from guiagent.sources.x11.clipboard import X11Clipboard
 from guiagent.sources.x11.layout import LayoutSetter
+from guiagent.sources.x11.monitors import Screen
 from guiagent.sources.x11.seat import Seat
 from guiagent.sources.x11.tray import Tray
 from guiagent.sources.x11.tree import Top, Tree
@@ -41,6 +42,7 @@ from guiproto.messages import (
     WindowFlag,
     WindowFlags,
 )
+from qubesdb.keys import Monitor
 from shm.fences import NO_EXPOSURE, Fences
 from shm.xconn import RawEvents, XConnection
 
@@ -76,6 +78,7 @@ class X11Source(Source):
         self._capture = Audiences(follow, sharer)
         self._tops: dict[int, Top] = {}
         self._seat = Seat(connection, self._tops, found, self._fences, self._emit)
+        self._screen = Screen(connection)
         self._manager = WindowManager(connection, atoms)
         self._tree = Tree(
             connection, found, self._tops, atoms, self._capture, self._manager, Tray(connection, atoms), self._emit,
@@ -147,8 +150,11 @@ class X11Source(Source):
     def stacking(self) -> Sequence[int]:
         return self._tree.stacking()
 
+    def arrange(self, monitors: Sequence[Monitor]) -> None:
+        self._screen.arrange(monitors)
+
     def layout_changer(self) -> LayoutChanger:
-        return LayoutSetter(self._connection.display.get_display_name())
+        return LayoutSetter(self._connection.display)
 
     def clipboard(self) -> Clipboard:
         return X11Clipboard(self._connection.display.get_display_name())

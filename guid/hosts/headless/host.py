@@ -21,9 +21,10 @@ from guid.core.host_events import (
     ScreenInfo,
 )
 from guid.core.trusted import CursorName, Geometry, SizeHints, StateFlags, Title, WindowClass, WindowId
-from guid.hosts.base import DisplayHost, HostConfig, Rects
+from guid.hosts.base import DesktopInfo, DisplayHost, HostConfig, Rects
 from guid.hosts.headless.window import Buffer, HeadlessWindow, Pixels
 from guiproto.limits import BYTES_PER_PIXEL
+from qubesdb.keys import Monitor
 
 _DEPTH: Final = 24
 
@@ -92,6 +93,9 @@ class HeadlessHost(DisplayHost):
     def screen(self) -> ScreenInfo:
         return self._screen
 
+    def desktop(self) -> DesktopInfo:
+        return DesktopInfo(None, (Monitor(self._screen.width, self._screen.height, 0, 0),))
+
     def events(self) -> Sequence[HostEvent]:
         happened, self._happened = self._happened, []
         return happened
@@ -105,7 +109,8 @@ class HeadlessHost(DisplayHost):
     def create(self, window: WindowId, geometry: Geometry, *, override_redirect: bool) -> int:
         assert window not in self._windows, "a window is created once"
         border = self._border(override_redirect)
-        self._windows[window] = HeadlessWindow(window, geometry, override_redirect, border, self._config.background)
+        background, scale = self._config.background, self._config.scale
+        self._windows[window] = HeadlessWindow(window, geometry, override_redirect, border, background, scale)
         self._stack.append(window)
         self._last_local_id += 1
         return self._last_local_id

@@ -60,6 +60,8 @@ class HeadlessWindow:
     override_redirect: bool
     border: int
     background: int
+    scale: int = 1
+    """How wide and high a pixel of the buffer is shown."""
     mapped: bool = False
     transient_for: WindowId | None = None
     buffer: Buffer | None = None
@@ -101,16 +103,26 @@ class HeadlessWindow:
         buffer = self.buffer
         if buffer is None:
             return
+        scale, place = self.scale, self.geometry
+        widest, highest = self._covering(place.width, place.height)
         for x, y, width, height in rows(rects):
-            right, bottom = min(x + width, self.geometry.width), min(y + height, self.geometry.height)
+            right, bottom = min(x + width, widest), min(y + height, highest)
             if right > x and bottom > y:
-                self._painted[y:bottom, x:right] = buffer.read(x, y, right - x, bottom - y) | _PAINTED
-                self._extent = (max(self._extent[0], right), max(self._extent[1], bottom))
+                pixels = buffer.read(x, y, right - x, bottom - y) | _PAINTED
+                far = min(right * scale, place.width), min(bottom * scale, place.height)
+                if scale > 1:
+                    pixels = pixels.repeat(scale, 0).repeat(scale, 1)[: far[1] - y * scale, : far[0] - x * scale]
+                self._painted[y * scale : far[1], x * scale : far[0]] = pixels
+                self._extent = (max(self._extent[0], far[0]), max(self._extent[1], far[1]))
 
     def pixels(self, part: tuple[slice, slice]) -> Pixels:
         """What a part of the content looks like."""
         painted = self._painted[part]
         return np.where(painted, painted & _RGB, np.uint32(self.background))
+
+    def _covering(self, width: int, height: int) -> tuple[int, int]:
+        """How many of the buffer's pixels it takes for so many of the screen's."""
+        return -(-width // self.scale), -(-height // self.scale)
 
     def _blank(self) -> Pixels:
         return np.zeros((self.geometry.height, self.geometry.width), np.uint32)
@@ -119,6 +131,8 @@ class HeadlessWindow:
         """Everything but the upper left `width` x `height` is new."""
         if self.buffer is None:
             return
-        right, bottom = min(self.buffer.width, self.geometry.width), min(self.buffer.height, self.geometry.height)
+        widest, highest = self._covering(self.geometry.width, self.geometry.height)
+        right, bottom = min(self.buffer.width, widest), min(self.buffer.height, highest)
+        width, height = width // self.scale, height // self.scale
         new = [(width, 0, right - width, bottom), (0, height, min(width, right), bottom - height)]
         self.paint(np.array([rect for rect in new if rect[2] > 0 and rect[3] > 0], np.int32).reshape(-1, 4))

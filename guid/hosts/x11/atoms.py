@@ -38,6 +38,7 @@ NAMES: Final = (
     "_QUBES_VMNAME",
     "_QUBES_VMWINDOWID",
     "_XEMBED_INFO",
+    "_XKB_RULES_NAMES",
 )
 
 

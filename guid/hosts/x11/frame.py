@@ -1,9 +1,9 @@
 """The border shows on all four sides of the content, whatever sizes a guest, a window manager or a race come up with.
 
-A frame is an outer window in the label's colour with the content in an inner window, `border` pixels in. That alone
-would lose the right and the bottom side whenever somebody shrinks the outer window, until this process has followed
-with the inner one. So two bars lie above the content, held to those sides by the X server itself (window gravity).
-Guest pixels are only ever put into the inner window, which the bars clip.
+A frame is an outer window in the label's colour with the content in an inner window, `border` pixels in. The inner one
+is larger than any content, so that it need not follow when somebody resizes the outer one: what appears is background,
+at once. Two bars lie above it, held to the right and the bottom side by the X server itself (window gravity). Guest
+pixels are only ever put into the inner window, which the bars clip.
 """
 
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from typing import Final
 from guid.core.trusted import Geometry
 from guid.hosts.x11 import requests as x
 
-_BAR_LENGTH: Final = 16640
-"""Longer than any side of an outer window (16384 plus its border), and short enough for X's 16-bit coordinates."""
+_LARGE: Final = 16640
+"""More than any side of an outer window (16384 plus its border), and little enough for X's 16-bit coordinates."""
 _MAX_BORDER: Final = 64
 _MAX_SIDE: Final = 32767
 
@@ -32,15 +32,13 @@ _INNER_EVENTS: Final = _BUTTON_EVENTS | _CROSSING_EVENTS | _MOTION_EVENTS | _EXP
 
 @dataclass(slots=True)
 class Frame:
-    """The X windows of one window, and the size that the content was last given."""
+    """The X windows of one window."""
 
     outer: int
     inner: int
     right: int
     bottom: int
     border: int
-    width: int = 1
-    height: int = 1
 
     def __post_init__(self) -> None:
         self.border = max(0, min(self.border, _MAX_BORDER))
@@ -55,7 +53,6 @@ class Frame:
         """Make the windows, unmapped on the outside. `watch` is to follow."""
         place = self.clamp(geometry)
         border = self.border
-        self.width, self.height = place.width, place.height
         width, height = place.width + 2 * border, place.height + 2 * border
         attributes = {x.BACK_PIXEL: color, x.BIT_GRAVITY: x.NORTH_WEST}
         return [
@@ -64,15 +61,15 @@ class Frame:
                 attributes | {x.OVERRIDE_REDIRECT: int(override_redirect)},
             ),
             x.create_window(
-                self.inner, self.outer, border, border, place.width, place.height,
+                self.inner, self.outer, border, border, _LARGE, _LARGE,
                 {x.BACK_PIXEL: background, x.BIT_GRAVITY: x.NORTH_WEST, x.EVENT_MASK: _INNER_EVENTS},
             ),
             x.create_window(
-                self.right, self.outer, width - border, 0, max(1, border), _BAR_LENGTH,
+                self.right, self.outer, width - border, 0, max(1, border), _LARGE,
                 {x.BACK_PIXEL: color, x.WIN_GRAVITY: x.NORTH_EAST},
             ),
             x.create_window(
-                self.bottom, self.outer, 0, height - border, _BAR_LENGTH, max(1, border),
+                self.bottom, self.outer, 0, height - border, _LARGE, max(1, border),
                 {x.BACK_PIXEL: color, x.WIN_GRAVITY: x.SOUTH_WEST},
             ),
             x.map_subwindows(self.outer) if border else x.map_window(self.inner),
@@ -92,15 +89,7 @@ class Frame:
             x.WIDTH: place.width + 2 * border,
             x.HEIGHT: place.height + 2 * border,
         }
-        requests = [x.configure_window(self.outer, values)]
-        if (place.width, place.height) != (self.width, self.height):
-            requests.append(self.fit(place.width, place.height))
-        return requests
-
-    def fit(self, width: int, height: int) -> bytes:
-        """Give the content this size; the outer window has its own already."""
-        self.width, self.height = width, height
-        return x.configure_window(self.inner, {x.WIDTH: width, x.HEIGHT: height})
+        return [x.configure_window(self.outer, values)]
 
     def set_border(self, border: int, geometry: Geometry) -> list[bytes]:
         """Another border width, the content staying at `geometry`. For unmapped windows."""
@@ -139,8 +128,8 @@ class Frame:
         width = max(1, min(geometry.width, _MAX_SIDE - 2 * border))
         height = max(1, min(geometry.height, _MAX_SIDE - 2 * border))
         return Geometry(
-            max(border - _MAX_SIDE, min(geometry.x, _MAX_SIDE - border - max(width + border, _BAR_LENGTH))),
-            max(border - _MAX_SIDE, min(geometry.y, _MAX_SIDE - border - max(height + border, _BAR_LENGTH))),
+            max(border - _MAX_SIDE, min(geometry.x, _MAX_SIDE - border - max(width + border, _LARGE))),
+            max(border - _MAX_SIDE, min(geometry.y, _MAX_SIDE - border - max(height + border, _LARGE))),
             width,
             height,
         )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from backends.base import MappedPages
 from guid.core.host_events import CloseEvent, HostEvent, ScreenInfo
 from guid.core.trusted import CursorName, Geometry, SizeHints, StateFlags, Title, WindowClass, WindowId
-from guid.hosts.base import DisplayHost, HostConfig, Rects
+from guid.hosts.base import DesktopInfo, DisplayHost, HostConfig, Rects
 from guid.hosts.x11 import requests as x
 from guid.hosts.x11.atoms import Atoms
 from guid.hosts.x11.buffers import Buffers, clipped
@@ -25,7 +25,10 @@ from guid.hosts.x11.exposures import EXPOSE, Exposures
 from guid.hosts.x11.input import Input
 from guid.hosts.x11.keyboard import MAPPING, KeyboardMap
 from guid.hosts.x11.kinship import Kinship
+from guid.hosts.x11.layout import KeyboardLayout
 from guid.hosts.x11.lockers import Lockers
+from guid.hosts.x11.magnifier import Magnifier
+from guid.hosts.x11.monitors import Monitors
 from guid.hosts.x11.pacing import Pacing
 from guid.hosts.x11.placement import CONFIGURE, Placement
 from guid.hosts.x11.properties import Properties
@@ -35,6 +38,7 @@ from guid.hosts.x11.states import States
 from guid.hosts.x11.tray import DESTROY, REPARENT, Tray
 from guid.hosts.x11.user_time import UserTime
 from guid.hosts.x11.window import HostWindow, WindowTable
+from qubesdb.keys import Monitor
 from shm.fences import NO_EXPOSURE
 from shm.xconn import RawEvents, XConnection
 from shm.xshm import ShmPath
@@ -74,11 +78,19 @@ class X11Host(DisplayHost):
         self._replies = Replies(connection)
         self._screen = Screen(connection, self._replies, self._atoms)
         root = self._screen.root
+        self._layout = KeyboardLayout(connection, self._replies, self._atoms, root)
+        self._monitors = Monitors(connection, self._replies, root)
+        connection.raw_events |= self._monitors.event_codes
+        connection.sync()
+        self._replies.collect()
         self._gc = connection.new_id()
         x.send(connection, [x.create_gc(self._gc, root)])
         self._windows = WindowTable()
         self._buffers = Buffers(self._shm)
-        self._pacing = Pacing(connection)
+        self._magnifier: Magnifier | None = None
+        if config.scale > 1:
+            self._magnifier = Magnifier(connection, self._shm, self._gc, self._screen.depth, config.scale)
+        self._pacing = Pacing(connection, config.scale)
         self._cursors = Cursors(connection)
         self._properties = Properties(self._atoms, config)
         self._builder = Builder(connection, self._windows, self._properties, config, root)
@@ -104,6 +116,7 @@ class X11Host(DisplayHost):
             _PROPERTY: self._property_changed,
             _CLIENT_MESSAGE: self._message,
             MAPPING: self._keyboard.changed,
+            **dict.fromkeys(self._monitors.event_codes, self._monitors.changed),
         }
         connection.sync()
         self.events()  # the time at which this VM began to be shown, before its first window
@@ -118,6 +131,11 @@ class X11Host(DisplayHost):
 
     def keycodes(self, key: str) -> frozenset[int]:
         return self._keyboard.keycodes(key)
+
+    def desktop(self) -> DesktopInfo:
+        screen = self._screen.info
+        monitors = self._monitors.monitors or (Monitor(screen.width, screen.height, 0, 0),)
+        return DesktopInfo(self._layout.layout, monitors)
 
     @property
     def x_errors(self) -> int:
@@ -196,9 +214,9 @@ class X11Host(DisplayHost):
     def destroy(self, window: WindowId) -> None:
         gone = self._windows.remove(window)
         self._input.gone(window)
+        self._drop_buffer(gone)
         x.send(self._connection, [x.destroy_window(gone.frame.outer)])
         self._kinship.gone(window)
-        self._drop_buffer(gone)
         for xid in gone.frame.ids:
             self._connection.free_id(xid)
 
@@ -262,6 +280,8 @@ class X11Host(DisplayHost):
 
     def _repaint(self, window: HostWindow, rects: NDArray[np.int32]) -> None:
         if window.buffer is not None:
+            if self._magnifier is not None:
+                rects = self._magnifier.covering(rects)
             rects = clipped(rects, Geometry(0, 0, window.buffer.width, window.buffer.height))
             if len(rects):
                 self._put(window, rects)
@@ -272,12 +292,17 @@ class X11Host(DisplayHost):
             return
         if buffer.copies:
             buffer.refresh(rects)
-        depth = self._screen.depth
-        self._shm.put(window.frame.inner, self._gc, depth, buffer.segment, buffer.offset, buffer.size, rects)
+        if self._magnifier is not None:
+            self._magnifier.paint(window, buffer, rects)
+        else:
+            depth = self._screen.depth
+            self._shm.put(window.frame.inner, self._gc, depth, buffer.segment, buffer.offset, buffer.size, rects)
         self._pacing.add(rects)
 
     def _drop_buffer(self, window: HostWindow) -> None:
         if window.buffer is not None:
+            if self._magnifier is not None:
+                self._magnifier.forget(window)
             self._buffers.close(window.buffer)
             window.buffer = None
 
@@ -318,6 +343,7 @@ class X11Host(DisplayHost):
         for _, _, _, xid, _, _, _, width, height, _, _ in _ROOT_CONFIGURE_EVENT.iter_unpack(data):
             if xid == self._screen.root:
                 self._screen.resized(width, height)
+                self._monitors.changed(data, out)
         self._placement.handlers[CONFIGURE](data, out)
 
     def _reparented(self, data: bytes, out: list[HostEvent]) -> None:
@@ -328,6 +354,7 @@ class X11Host(DisplayHost):
         for _, _, xid, name, time, _ in _PROPERTY_EVENT.iter_unpack(data):
             if xid == self._screen.root:
                 self._screen.property_changed(name)
+                self._layout.property_changed(name)
             elif name == self._states.property:
                 self._states.changed(xid)
             elif xid == self._user_time.clock:

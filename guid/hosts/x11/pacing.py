@@ -22,7 +22,9 @@ _WORTH_A_MARK: Final = 300_000
 class Pacing:
     """Counts what the X server has been given and has not executed."""
 
-    def __init__(self, connection: XConnection) -> None:
+    def __init__(self, connection: XConnection, scale: int) -> None:
+        """`scale`: how wide and high a pixel of a buffer is shown."""
+        self._worth_a_mark = _WORTH_A_MARK // scale**2
         self._fences = Fences(connection)
         self._unmarked = 0
         self._under_way = 0
@@ -42,7 +44,7 @@ class Pacing:
 
     def close_batch(self) -> None:
         """What was added since the last mark is sent now: mark its end if it is worth that."""
-        if self._unmarked >= _WORTH_A_MARK:
+        if self._unmarked >= self._worth_a_mark:
             self._unmarked = 0
             self._under_way += 1
             self._fences.mark(self._done)

@@ -99,9 +99,6 @@ class Placement:
             return  # older than our last wish, which the X server had not seen by then
         else:
             asked.clear()  # somebody else decided
-        frame = window.frame
-        if (frame.width, frame.height) != (geometry.width, geometry.height):
-            send(self._connection, [frame.fit(geometry.width, geometry.height)])
         if geometry != window.geometry:
             window.geometry = geometry
             out.append(ConfiguredEvent(window.id, geometry))

@@ -24,10 +24,19 @@ def config() -> HostConfig:
     return HostConfig("work", LABEL)
 
 
-@pytest.fixture(params=["x11", "headless"])
+@pytest.fixture(scope="session")
+def fine_x_server() -> Iterator[XServer]:
+    """Of twice as many pixels."""
+    with XServer(1600, 1200) as server:
+        yield server
+
+
+@pytest.fixture(params=["x11", "headless", "x11 twice as large", "headless twice as large"])
 def desktop(request: pytest.FixtureRequest, config: HostConfig) -> Iterator[Desktop]:
-    if request.param == "headless":
-        yield HeadlessDesktop(config)
+    name, _, larger = request.param.partition(" ")
+    scale = 2 if larger else 1
+    if name == "headless":
+        yield HeadlessDesktop(config, scale)
     else:
-        with x11_desktop(request.getfixturevalue("x_server"), config) as desktop:
+        with x11_desktop(request.getfixturevalue("fine_x_server" if larger else "x_server"), config, scale) as desktop:
             yield desktop

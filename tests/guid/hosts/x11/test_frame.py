@@ -30,6 +30,18 @@ def test_nobody_can_make_the_content_cover_the_border(
         assert (side == COLOR).all()
 
 
+def test_what_somebody_makes_larger_is_background_at_once(desktop: X11Desktop) -> None:
+    picture = noise(100, 80)
+    desktop.show(ONE, Geometry(103, 53, 100, 80), picture)
+    desktop.settle()
+    outer = desktop.display.create_resource_object("window", desktop.local[ONE])
+    outer.configure(width=306, height=206)  # and the host does not look
+    image = desktop.root.get_image(103, 53, 300, 200, X.ZPixmap, 0xFFFFFFFF)
+    expected = np.full((200, 300), desktop.config.background, np.uint32)
+    expected[:80, :100] = picture.pixels
+    assert np.array_equal(np.frombuffer(image.data, "<u4").reshape(200, 300) & 0xFFFFFF, expected)
+
+
 def test_a_frame_takes_any_geometry() -> None:
     frame = Frame(1, 2, 3, 4, 3)
     for edge in (-(2**31), -40000, -1, 0, 1, 16384, 32767, 40000, 2**31):
