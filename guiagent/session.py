@@ -281,9 +281,14 @@ class Session:
     def _fork(self, name: str, be: Callable[[], int], keep: int = 2) -> int:
         """A child that is `be`, and of our descriptors keeps the first three and one more; its pid."""
         gc.freeze()  # the child's collector then leaves our pages alone, and they stay shared
-        pid = os.fork()
-        if pid == 0:
-            self._become(name, be, keep)
+        # A signal to the child before it is one of its own would be told to us, through the pipe that it still shares.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+        try:
+            pid = os.fork()
+            if pid == 0:
+                self._become(name, be, keep)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
         return pid
 
     def _become(self, name: str, be: Callable[[], int], keep: int) -> NoReturn:
@@ -292,6 +297,7 @@ class Session:
             signal.set_wakeup_fd(-1)
             for number in (*_ENDING, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
             os.closerange(3, keep)
             os.closerange(max(3, keep + 1), os.sysconf("SC_OPEN_MAX"))
             set_name(name)
@@ -406,6 +412,8 @@ class Session:
             else:
                 self._watch.only(())
                 self._reap()
+                if self._server.pid:
+                    return False  # its last threads are ending, and free its memory: how it died is not known before
                 if self._is_over():
                     if self._clearing.stage == _LAST_STAGE:
                         return True

@@ -31,15 +31,31 @@ sys.exit(Session(sys.argv[1:], (320, 200), lambda: agent, ("--domid", "7"), **op
 """
 
 
+# The first two children are told to end while they are still copies of the session.
+_HASTY: Final = """
+import os, signal
+fork, forks = os.fork, []
+
+def fork_and_kill():
+    forks.append(None)
+    pid = fork()
+    if pid == 0 and len(forks) <= 2:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return pid
+
+os.fork = fork_and_kill
+"""
+
+
 class Running:
     """A session in a directory of its own."""
 
-    def __init__(self, home: Path, command: tuple[str, ...], path: str | None = None) -> None:
+    def __init__(self, home: Path, command: tuple[str, ...], path: str | None = None, first: str = "") -> None:
         self.home = home
         self.log = home / "log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", _PROGRAM, *command],
+                [sys.executable, "-c", first + _PROGRAM, *command],
                 env={
                     "PATH": path or os.environ["PATH"],
                     "PYTHONPATH": os.pathsep.join((str(Path(__file__).resolve().parents[2]), *sys.path)),
@@ -150,6 +166,16 @@ def test_does_not_wait_for_what_toolkits_leave_behind(home: Path) -> None:
     (home / "dbus-daemon").symlink_to("/bin/sleep")
     named = 'until [ "$(cat /proc/$!/comm)" = dbus-daemon ]; do :; done'
     assert Running(home, ("sh", "-c", f"./dbus-daemon 1000 & {named}; exit 5")).wait() == 5
+
+
+def test_a_child_that_is_told_to_end_early_does_not_pass_it_on(home: Path) -> None:
+    session = Running(home, ("sh", "-c", "echo >up; sleep 1000"), first=_HASTY)
+    session.wait_for_lines("up", 1)
+    session.wait_for_lines("agents", 1)
+    assert session.process.poll() is None
+    session.process.terminate()
+    session.wait()
+    assert any("the agent ended with status 143" in line for line in session.lines("log"))
 
 
 def test_told_to_end_it_ends_everything(home: Path) -> None:
