@@ -358,6 +358,9 @@ class Backend(ABC):
     def mapper(self, domid: int, peer: int) -> PageMapper:
         """Maps pages that `peer` shares with `domid` (this domain). Made when a vchan to it has just connected."""
 
+    def prepare(self) -> None:  # noqa: B027 - for those who need it
+        """Load what clients and mappers made later need: whoever makes them may be about to give that up."""
+
     has_door = False
     """Whether `keep_door` does what it says."""
 

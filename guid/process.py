@@ -222,6 +222,7 @@ def serve(spec: VmSpec, line: LineSocket) -> dict[str, str]:
         host_cfg, session_cfg = configs(spec)
         host = hosts.load(spec.view.host, host_cfg, spec.view.display)
         worker = Worker(spec, backend, host, session_cfg, line, configs)
+        backend.prepare()
         confine(backend.files(), connects=not backend.has_door)
         line.send({"event": "ready"})
         try:

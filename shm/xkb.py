@@ -4,9 +4,18 @@ Only a client that has said that it knows XKB hears in events which of its layou
 second layout looks like a modifier.
 """
 
+from struct import Struct
 from typing import Any, Final
 
 from Xlib.protocol import rq
+
+from shm.xconn import XConnection
+
+_SELECT: Final = Struct("=BBH6H")
+_CORE_KEYBOARD: Final = 0x100
+_KEYS_CHANGED: Final = 0b11
+"""Another keyboard, and another map of this one."""
+_ALL_PARTS: Final = 0xFF
 
 
 class _UseExtension(rq.ReplyRequest):
@@ -31,6 +40,12 @@ RULES_NAMES: Final = "_XKB_RULES_NAMES"
 def use(display: Any, major: int) -> None:
     """Say so to the X server of that python-xlib Display, whose XKB has that major opcode. Waits for its answer."""
     _UseExtension(display=display.display, opcode=major, major_version=1, minor_version=0)
+
+
+def watch_keys(connection: XConnection, major: int) -> None:
+    """Have news of other keys arrive as the extension's events: a client that uses it gets no MappingNotify for them."""
+    which = _KEYS_CHANGED
+    connection.send_raw(_SELECT.pack(major, 1, 4, _CORE_KEYBOARD, which, 0, which, _ALL_PARTS, _ALL_PARTS), 1)
 
 
 def layout_in(names: bytes) -> bytes | None:

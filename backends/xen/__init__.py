@@ -48,6 +48,9 @@ class XenBackend(Backend):
 
         return notes(privileged=is_privileged())
 
+    def prepare(self) -> None:
+        libxen.missing()  # loads all that are there; to find them, programs have to be run
+
     def server(self, domid: int, peer: int, port: int) -> Vchan:  # noqa: ARG002 - it is this domain
         return XenServer(peer, port)
 

@@ -80,7 +80,7 @@ class X11Host(DisplayHost):
         root = self._screen.root
         self._layout = KeyboardLayout(connection, self._replies, self._atoms, root)
         self._monitors = Monitors(connection, self._replies, root)
-        connection.raw_events |= self._monitors.event_codes
+        connection.raw_events |= self._monitors.event_codes | self._layout.event_codes
         connection.sync()
         self._replies.collect()
         self._gc = connection.new_id()
@@ -116,6 +116,7 @@ class X11Host(DisplayHost):
             _PROPERTY: self._property_changed,
             _CLIENT_MESSAGE: self._message,
             MAPPING: self._keyboard.changed,
+            **dict.fromkeys(self._layout.event_codes, self._keyboard.notified),
             **dict.fromkeys(self._monitors.event_codes, self._monitors.changed),
         }
         connection.sync()

@@ -9,7 +9,7 @@ from guid.keysyms import keysym
 from shm.xconn import XConnection
 
 MAPPING: Final = 34
-"""MappingNotify, which X sends to every client."""
+"""MappingNotify, which X sends to every client; of keys it tells through XKB those who use that."""
 _POINTER: Final = 2
 _REQUEST: Final = 4
 _EVENT_BYTES: Final = 32
@@ -43,5 +43,9 @@ class KeyboardMap:
     def changed(self, data: bytes, out: list[HostEvent]) -> None:
         """MappingNotify events arrived: X sends several for one change."""
         if any(data[at + _REQUEST] != _POINTER for at in range(0, len(data), _EVENT_BYTES)):
-            self._rows = None
-            out.append(KeyboardEvent())
+            self.notified(data, out)
+
+    def notified(self, data: bytes, out: list[HostEvent]) -> None:  # noqa: ARG002 - as all handlers
+        """XKB has told of other keys."""
+        self._rows = None
+        out.append(KeyboardEvent())

@@ -13,7 +13,7 @@ from guid.hosts.x11.atoms import Atoms
 from guid.hosts.x11.replies import Replies
 from qubesdb.keys import KEYBOARD_LAYOUT, Layout
 from shm.xconn import XConnection
-from shm.xkb import RULES_NAMES, layout_in, use
+from shm.xkb import RULES_NAMES, layout_in, use, watch_keys
 
 _MAX_LONGS: Final = 256
 
@@ -25,6 +25,8 @@ class KeyboardLayout:
 
     def __init__(self, connection: XConnection, replies: Replies, atoms: Atoms, root: int) -> None:
         self.layout: Layout | None = None
+        self.event_codes: frozenset[int] = frozenset()
+        """Of events that tell of other keys."""
         self._replies = replies
         self._property = atoms[RULES_NAMES]
         self._root = root
@@ -32,6 +34,8 @@ class KeyboardLayout:
         xkb = display.query_extension("XKEYBOARD")
         if xkb is not None and xkb.present:
             use(display, int(xkb.major_opcode))
+            watch_keys(connection, int(xkb.major_opcode))
+            self.event_codes = frozenset((int(xkb.first_event),))
         self._ask()
 
     def property_changed(self, name: int) -> None:

@@ -48,8 +48,15 @@ class Desktop(ABC):
     def __init__(self, config: HostConfig, scale: int) -> None:
         self.config = config
         self.scale = scale
-        self.host_config = replace(config, border_width=scale * config.border_width, scale=scale)
+        self.host_config = self._scaled(config)
         self.local: dict[WindowId, int] = {}
+
+    def reconfigure(self, config: HostConfig) -> None:
+        """The user has changed the settings to these."""
+        self.host.reconfigure(self._scaled(config))
+
+    def _scaled(self, config: HostConfig) -> HostConfig:
+        return replace(config, border_width=self.scale * config.border_width, scale=self.scale)
 
     def show(
         self, window: WindowId, geometry: Geometry, picture: Picture | None = None, *, override_redirect: bool = False

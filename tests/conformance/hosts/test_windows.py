@@ -137,7 +137,7 @@ def test_another_border_is_around_the_windows_that_are_there_and_leaves_contents
     picture = noise(120, 90)
     desktop.show(ONE, PLACE, picture, override_redirect=override_redirect)
     desktop.screenshot()
-    desktop.host.reconfigure(replace(desktop.config, border_width=width))
+    desktop.reconfigure(replace(desktop.config, border_width=width))
     assert ConfiguredEvent not in map(type, desktop.settle())
     assert np.array_equal(desktop.content(around(PLACE, width)), framed(picture.pixels, width))
     moved = Geometry(200, 150, 110, 80)
@@ -153,19 +153,19 @@ def test_borders_go_and_come_for_windows_that_a_window_manager_minds(desktop: De
     picture = noise(120, 90)
     desktop.show(ONE, PLACE, picture)
     desktop.show(TWO, Geometry(400, 300, 120, 90), picture, override_redirect=True)
-    desktop.host.reconfigure(replace(desktop.config, border_managed=False))
+    desktop.reconfigure(replace(desktop.config, border_managed=False))
     expected = np.full((600, 800), DESKTOP, np.uint32)
     expected[100:190, 100:220] = picture.pixels
     expected[296:394, 396:524] = framed(picture.pixels, 3)
     assert np.array_equal(desktop.screenshot(), expected)
-    desktop.host.reconfigure(desktop.config)
+    desktop.reconfigure(desktop.config)
     assert np.array_equal(desktop.content(around(PLACE, 3)), framed(picture.pixels, 3))
 
 
 def test_titles_get_and_lose_their_prefix_when_they_are_set_again(desktop: Desktop) -> None:
     desktop.show(ONE, PLACE)
     desktop.host.set_title(ONE, Title("first"))
-    desktop.host.reconfigure(replace(desktop.config, title_prefix=False))
+    desktop.reconfigure(replace(desktop.config, title_prefix=False))
     desktop.host.set_title(ONE, Title("first"))
     assert desktop.windows() == [Shown("first", True)]
 
