@@ -43,7 +43,7 @@ def use(display: Any, major: int) -> None:
 
 
 def watch_keys(connection: XConnection, major: int) -> None:
-    """Have news of other keys arrive as the extension's events: a client that uses it gets no MappingNotify for them."""
+    """Have news of other keys arrive as the extension's events: who uses it gets no MappingNotify for them."""
     which = _KEYS_CHANGED
     connection.send_raw(_SELECT.pack(major, 1, 4, _CORE_KEYBOARD, which, 0, which, _ALL_PARTS, _ALL_PARTS), 1)
 
