@@ -23,8 +23,8 @@ from tests.e2e.rig import Screen, wait_for
 from tests.hostile.attacks import HEIGHT, WIDTH, WINDOW
 from tests.xserver import XServer
 
-MEMORY_KIB: Final = 120 * 1024
-"""Of a worker, resident, whatever an agent does. One that does nothing has about half of it."""
+MORE_MEMORY_KIB: Final = 60 * 1024
+"""What a worker may have resident on top of what it began with, whatever an agent does."""
 
 
 class Shown:
@@ -41,6 +41,7 @@ class Shown:
         self.said: list[Message] = []
         self.agent.connect()
         self.pages = self.agent.window(WINDOW, *place, WIDTH, HEIGHT)
+        self._memory_at_first = self.memory_kib()
 
     def paint(self) -> NDArray[np.uint32]:
         """Show new pixels; they."""
@@ -65,6 +66,10 @@ class Shown:
             found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{self.worker.pid}/status").read_text())
             return int(found[1]) if found else 0
         return 0
+
+    def grew(self) -> int:
+        """How much more the worker has resident than at first, in KiB."""
+        return self.memory_kib() - self._memory_at_first
 
     def close(self) -> None:
         """End both."""
