@@ -12,7 +12,6 @@ through pidfds.
 
 import argparse
 import contextlib
-import gc
 import logging
 import os
 import re
@@ -23,37 +22,29 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: its threads do not survive a fork
 
 from backends.base import VARIABLES
-from guiagent import screen_memory, xserver
 from guiagent.database import DatabasePart, Run
+from guiagent.display_server import DisplayServer
+from guiagent.forking import ENDING, fork
 from guiagent.kept import RESTART_DELAYS, Part
 from guiagent.orders import Orders, Pipe
 from guiagent.processes import Watch, adopt_orphans, below, send, set_name, signal_pipe
-from guiagent.settings import Settings
-from guiagent.xserver import write_authority
 from guiproto.errors import MachineCannot
-from guiproto.limits import MAX_WINDOW_HEIGHT, MAX_WINDOW_WIDTH
-from qubesdb.keys import VIDEORAM_MIN, VIDEORAM_OVERHEAD
 from qubesdb.sockets import vm_dir
 
 _GRACE_SECONDS: Final = 2.0
 """Between SIGTERM and SIGKILL."""
 _SERVER_STAGE: Final = 2
 _LAST_STAGE: Final = 3
-_SERVER_SECONDS: Final = 30.0
-"""How long a display server may take to start."""
 _OWN_VARIABLES: Final = ("GUIAGENT_LOG", "OPENBLAS_NUM_THREADS", "PYTHONPATH")
 """What is no application's business, nor is what a backend is told, `backends.base.VARIABLES`."""
 _SOURCE: Final = "x11"
-_ROOM: Final = 2
-"""How many times as wide and high as at first the screen can become, as when the desktop gets another monitor."""
 _HELPERS: Final = ("at-spi", "dbus-", "dconf-", "gconfd", "gvfs")
 """Names of what toolkits start on their own and leave running: not what anybody waits for."""
-_ENDING: Final = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
 
 Agent = Callable[[Sequence[str]], int]
 
@@ -100,32 +91,20 @@ class Session:
         then has no end. `run_database`: the Qubes DB daemon, called in a child of its own.
         """
         self._command = command
-        self._screen = screen
         self._load_agent = load_agent
         self._run_agent: Agent | None = None
         self._agent_arguments = agent_arguments
         self._delays = delays
-        self._authority = authority
         self._leash = leash
         self._orders_path = orders
         self._orders: Orders | None = None
         self._pipe = None if pipe is None else Pipe(pipe)
-        self._cookie = os.urandom(16)
         self._environ = {
             key: value for key, value in environ.items() if key not in _OWN_VARIABLES and not key.startswith(VARIABLES)
         }
         if authority is not None:
             self._environ["XAUTHORITY"] = str(authority)
-        self._server = Part("the display server", delays)
         self._agent = Part("the GUI agent", delays)
-        self._display = ""
-        self._display_pipe: int | None = None
-        self._display_text = b""
-        self._fit_pid = 0
-        """Of the child that gives the screen its size, before anybody can look at it."""
-        self._memory: Path | None = None
-        """Where the display server keeps its screen."""
-        self._given_back = False
         self._command_pid = 0
         self._status: int | None = None
         """The command's exit status, once it has ended."""
@@ -133,16 +112,17 @@ class Session:
         self._told_to_end = False
         self._failure = ""
         self._poll = select.poll()
+        self._server = DisplayServer(screen, self._environ, authority, self._poll, delays)
         self._watch = Watch(self._poll)
         self._database = (
-            None if run_database is None else DatabasePart(run_database, self._fork_database, self._poll, delays)
+            None if run_database is None else DatabasePart(run_database, _fork_database, self._poll, delays)
         )
 
     def run(self) -> int:
         """Live; return the command's exit status, 1 if the AppVM could not go on."""
-        with signal_pipe((*_ENDING, signal.SIGCHLD)) as signals:
+        with signal_pipe((*ENDING, signal.SIGCHLD)) as signals:
             # Blocked when an AppVM is started, so that none is lost before there is a handler.
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
             self._poll.register(signals, select.POLLIN)
             if self._leash is not None:
                 self._poll.register(self._leash, 0)  # POLLHUP is always reported
@@ -154,11 +134,11 @@ class Session:
                     self._leash = None
                     self._told_to_end = True
                 with contextlib.suppress(BlockingIOError):
-                    if _ENDING.intersection(os.read(signals, 4096)):
+                    if ENDING.intersection(os.read(signals, 4096)):
                         self._told_to_end = True
                 if self._database is not None:
                     self._database.spoke(ready)
-                self._read_display(self._display_pipe in ready)
+                self._server.read(ready)
                 if self._orders is not None and self._orders.fileno() in ready:
                     self._orders.serve(self._spawn)
                 if self._pipe is not None and self._pipe.fileno() in ready:
@@ -182,132 +162,30 @@ class Session:
         if self._run_agent is None:
             self._run_agent = self._load_agent()
             log.debug("agent loaded %.0f ms after the display server's start", self._server.age * 1000)
-        if self._display and self._agent.due():
+        if self._server.display and self._agent.due():
             self._start_agent()
-        if self._display and not self._command_pid and self._command:
+        if self._server.display and not self._command_pid and self._command:
             self._start_command()
-        if self._display and self._orders is None and self._orders_path is not None:
+        if self._server.display and self._orders is None and self._orders_path is not None:
             self._orders = Orders(self._orders_path)
             self._poll.register(self._orders, select.POLLIN)
             if self._pipe is not None:
                 self._poll.register(self._pipe, select.POLLIN)
-        if self._display and self._memory is not None and not self._given_back:
-            screen_memory.give_back(self._memory)
-            self._given_back = True
+        self._server.save_memory()
 
     def _start_server(self) -> None:
-        if self._authority is not None:
-            write_authority(self._authority, 0, self._cookie)
-        room = self._room()
-        self._memory, self._given_back = screen_memory.make(room), False
-        if self._memory is None:
-            room = self._screen
         try:
-            pid, pipe = xserver.start(room, self._environ, self._authority, self._memory)
+            self._server.start(configured=self._database is not None)
         except OSError as error:
             self._fail(f"Xvfb cannot be started: {error.strerror}")
-            return
-        self._server.started(pid)
-        self._display_pipe, self._display_text = pipe, b""
-        self._poll.register(pipe, select.POLLIN)
-
-    def _read_display(self, ready: bool) -> None:
-        """Take the display number, which the server writes when it is ready."""
-        if self._display_pipe is None or not ready:
-            if self._starting_too_long():
-                log.warning("the display server does not answer")
-                os.kill(self._server.pid, signal.SIGKILL)
-            return
-        text = os.read(self._display_pipe, 64)
-        self._display_text += text
-        if text and not text.endswith(b"\n"):
-            return
-        self._forget_pipe()
-        if not text:
-            return  # it ends, as we shall hear
-        if self._authority is not None:
-            write_authority(self._authority, int(self._display_text), self._cookie)
-        self._fit_pid = self._fork("screen", self._fit)
-
-    def _fit(self) -> int:
-        from guiagent.sources.x11.monitors import fit
-
-        self._enter_display()
-        fit(f":{int(self._display_text)}", self._screen)
-        return 0
-
-    def _is_fit(self) -> None:
-        self._fit_pid = 0
-        self._display = f":{int(self._display_text)}"
-        self._environ["DISPLAY"] = self._display
-        log.debug("display %s after %.0f ms", self._display, self._server.age * 1000)
-
-    def _starting_too_long(self) -> bool:
-        return self._display_pipe is not None and bool(self._server.pid) and self._server.age > _SERVER_SECONDS
-
-    def _forget_pipe(self) -> None:
-        if self._display_pipe is not None:
-            self._poll.unregister(self._display_pipe)
-            os.close(self._display_pipe)
-            self._display_pipe = None
-
-    def _room(self) -> tuple[int, int]:
-        """The largest size of the display server's screen: more than we were told, and more if Qubes DB wants that."""
-        room = min(_ROOM * self._screen[0], MAX_WINDOW_WIDTH), min(_ROOM * self._screen[1], MAX_WINDOW_HEIGHT)
-        if self._database is None:
-            return room
-        settings = Settings(vm_dir())
-        try:
-            settings.read()
-            return xserver.with_room(room, settings.get(VIDEORAM_MIN), settings.get(VIDEORAM_OVERHEAD))
-        finally:
-            settings.close()
 
     def _start_agent(self) -> None:
-        self._agent.started(self._fork("guiagent", self._be_agent))
+        self._agent.started(fork("guiagent", self._be_agent))
 
     def _be_agent(self) -> int:
-        self._enter_display()
+        self._server.enter()
         assert self._run_agent is not None
-        return self._run_agent([*self._agent_arguments, "--display", self._display])
-
-    def _enter_display(self) -> None:
-        if self._authority is not None:
-            os.environ["XAUTHORITY"] = str(self._authority)
-
-    def _fork_database(self, be: Callable[[], int], keep: int) -> int:
-        return self._fork("qubesdb-daemon", be, keep)
-
-    def _fork(self, name: str, be: Callable[[], int], keep: int = 2) -> int:
-        """A child that is `be`, and of our descriptors keeps the first three and one more; its pid."""
-        gc.freeze()  # the child's collector then leaves our pages alone, and they stay shared
-        # A signal to the child before it is one of its own would be told to us, through the pipe that it still shares.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
-        try:
-            pid = os.fork()
-            if pid == 0:
-                self._become(name, be, keep)
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
-        return pid
-
-    def _become(self, name: str, be: Callable[[], int], keep: int) -> NoReturn:
-        status = 1
-        try:
-            signal.set_wakeup_fd(-1)
-            for number in (*_ENDING, signal.SIGCHLD):
-                signal.signal(number, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
-            os.closerange(3, keep)
-            os.closerange(max(3, keep + 1), os.sysconf("SC_OPEN_MAX"))
-            set_name(name)
-            status = be()
-        except SystemExit as stop:
-            status = stop.code if isinstance(stop.code, int) else 1
-        except BaseException:
-            log.exception("%s failed", name)
-        finally:
-            os._exit(status)
+        return self._run_agent([*self._agent_arguments, "--display", self._server.display])
 
     def _start_command(self) -> None:
         program = self._command[0]
@@ -332,8 +210,8 @@ class Session:
                 status = ended.si_status if ended.si_code == os.CLD_EXITED else 128 + ended.si_status
                 if ended.si_pid == self._server.pid:
                     self._server_died(status)
-                elif ended.si_pid == self._fit_pid:
-                    self._is_fit()
+                elif ended.si_pid == self._server.fit_pid:
+                    self._server.is_fit()
                 elif ended.si_pid == self._agent.pid:
                     self._agent_died(status)
                 elif self._database is not None and ended.si_pid == self._database.pid:
@@ -344,11 +222,7 @@ class Session:
                     self._pipe.ended(ended.si_pid, self._environ)
 
     def _server_died(self, status: int) -> None:
-        self._display, self._fit_pid = "", 0
-        self._forget_pipe()
-        if self._memory is not None:
-            screen_memory.remove(self._memory)
-            self._memory = None
+        self._server.gone()
         ending = self._told_to_end or self._failure
         # Its clients may have noticed and ended before us. Then we began to end because no application was left, and
         # asked it to end too; but that makes it end with status 0.
@@ -439,15 +313,18 @@ class Session:
             server = self._server.start_at
             moments += [
                 server if server is None or awaited is None else max(server, awaited),
-                self._agent.start_at if self._display else None,
+                self._agent.start_at if self._server.display else None,
             ]
         elif not self._clearing.forced:
             moments.append(self._clearing.deadline)
         now = time.monotonic()
-        if self._display_pipe is not None:
-            moments.append(now - self._server.age + _SERVER_SECONDS)
+        moments.append(self._server.deadline())
         known = [moment for moment in moments if moment is not None]
         return max(0.0, min(known) - now) * 1000 if known else None
+
+
+def _fork_database(be: Callable[[], int], keep: int) -> int:
+    return fork("qubesdb-daemon", be, keep)
 
 
 def _load_agent(backend: str) -> Agent:
