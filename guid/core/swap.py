@@ -16,7 +16,7 @@ from typing import Final
 
 PATIENCE: Final = 10.0
 """Seconds that the target has to show everything."""
-RELEASE_SECONDS: Final = 1.0
+RELEASE_SECONDS: Final = 4.0
 """Seconds that the present worker has to take its windows away before it is not waited for."""
 CUT_SECONDS: Final = 2.0
 """Seconds that a VM has to cut the present worker off before that is ended."""

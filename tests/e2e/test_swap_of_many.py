@@ -177,7 +177,7 @@ def test_back_and_forth(tmp_path: Path, displays: dict[str, str]) -> None:
             stack.callback(screen.close)
         client = stack.enter_context(Client(desk.runtime / "supervisor.sock"))
         homes = Homes(desk)
-        wait_for("thirty windows", lambda: sum(map(len, _shown(client, screens).values())) == 30, 60)
+        wait_for("thirty windows", lambda: sum(map(len, _shown(client, screens).values())) == 30, 120)
         user = User(desk, displays)
         try:
             for round_ in range(2 * ROUNDS):
