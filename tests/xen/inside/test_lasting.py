@@ -1,5 +1,6 @@
 """AppVMs that stay, by the commands that users type: made from the image in the cache, started, listed, removed."""
 
+import contextlib
 import json
 import os
 import signal
@@ -27,20 +28,24 @@ def environ(guests: Guests, tmp_path: Path) -> Iterator[dict[str, str]]:  # noqa
         path.mkdir(parents=True, exist_ok=True)
     subprocess.run(["mount", "-t", "ext4", CACHE_DISK, cache / "odyssey-gui"], check=True)
     with XServer(800, 600) as server:
-        made = {
+        yield {
             **os.environ,
             "DISPLAY": server.display,
             "GUID_RUNTIME_DIR": str(tmp_path / "run"),
             "XDG_CACHE_HOME": str(cache),
             "XDG_DATA_HOME": str(data),
         }
-        yield made
-        # It shows the other AppVMs too, and would have them before whoever else wants to when they start again.
-        for row in json.loads(_guid(made, "ps", "--json")):
-            os.kill(row["supervisor_pid"], signal.SIGTERM)
-            wait_for("its end", lambda: not Path(f"/proc/{row['supervisor_pid']}").exists(), 60)  # noqa: B023
-            break
+        _end_supervisor()
     subprocess.run(["umount", cache / "odyssey-gui"], check=True)
+
+
+def _end_supervisor() -> None:
+    """It would show the other AppVMs too, when they start again, before whoever else wants to."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if b"guid.daemon" in path.read_bytes():
+                os.kill(int(path.parent.name), signal.SIGTERM)
+                wait_for("the supervisor's end", lambda: not path.exists(), 60)  # noqa: B023 - called at once
 
 
 def _guid(environ: dict[str, str], *arguments: str) -> str:
