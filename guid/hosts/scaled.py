@@ -38,7 +38,7 @@ class Scaled(DisplayHost):
         self._scale = config.scale
         self._places: dict[WindowId, Geometry] = {}
         """Where the contents are on the display, as last asked for or reported."""
-        super().__init__(config, *more)  # type: ignore[call-arg]
+        super().__init__(config, *more)  # type: ignore[call-arg] # the next class's, a host
 
     @property
     def _host(self) -> Any:

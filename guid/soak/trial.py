@@ -3,9 +3,10 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from Xlib import X, error
 
 from guid.soak.scribbler import picture
 from guid.soak.turmoil import Turmoil
@@ -89,8 +90,8 @@ def _judge(world: World, outcome: Outcome, began: float) -> None:
     ):
         try:
             world.until(true, what, _REST_SECONDS)
-        except MachineCannot as error:
-            wrong.append(f"{error}: {world.rows()}")
+        except MachineCannot as trouble:
+            wrong.append(f"{trouble}: {world.rows()}")
             return
     wrong += _pixels(world, outcome)
     first, last = outcome.samples[0], sample(world, time.time() - began)
@@ -145,14 +146,18 @@ def _pixels(world: World, outcome: Outcome) -> list[str]:
     return wrong
 
 
-def _difference(connection: XConnection, row: dict[str, object], number: int) -> int:
-    """Pixels of a window's content on the screen that are not those of its picture."""
-    screen = connection.display.screen()
+def _difference(connection: XConnection, row: dict[str, Any], number: int) -> int:
+    """Pixels of a window's content on the screen that are not those of its picture; all, while it is on its way."""
+    root = connection.display.screen().root
     window = connection.display.create_resource_object("window", row["local_id"])
-    window.configure(x=50, y=50, stack_mode=0)
-    connection.sync()
-    inner = window.query_tree().children[0].get_geometry()
-    place = window.query_tree().children[0].translate_coords(screen.root, 0, 0)
-    image = screen.root.get_image(-place.x, -place.y, inner.width, inner.height, 2, 0xFFFFFFFF)
+    window.configure(x=50, y=50, stack_mode=X.Above)
+    try:
+        width, height = row["width"], row["height"]
+        sizes = [(child, child.get_geometry()) for child in window.query_tree().children]  # others are the border's
+        content = next(child for child, size in sizes if (size.width, size.height) == (width, height))
+        place = content.translate_coords(root, 0, 0)
+        image = root.get_image(-place.x, -place.y, width, height, X.ZPixmap, 0xFFFFFFFF)
+    except (error.XError, StopIteration):  # a part of it is beyond the screen, or it has another size by now
+        return int(row["width"] * row["height"])
     shown = np.bitwise_and(np.frombuffer(image.data, np.uint32), np.uint32(0xFFFFFF))
-    return int((shown.reshape(inner.height, inner.width) != picture(number, inner.width, inner.height)).sum())
+    return int((shown.reshape(height, width) != picture(number, width, height)).sum())

@@ -4,7 +4,7 @@ Pages that a descriptor stands for are attached read-only and put from where the
 copied, the damaged rectangles of them, into a region of our own, and put from there; so are icons that are tinted.
 """
 
-import mmap
+import os
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,17 +70,46 @@ class ShadowBuffer(Buffer):
         self.region.close()
 
 
-class TintedBuffer(ShadowBuffer):
-    """A copy in the colours of a label, so that none of the guest's own colours is seen."""
+class TintedBuffer(Buffer):
+    """A copy in the colours of a label, so that none of the guest's own colours is seen.
+
+    The guest's pixels are read and not mapped: memory that it takes away then is black, and ends nobody.
+    """
+
+    copies = True
 
     def __init__(self, pages: MappedPages, shm: ShmPath, width: int, height: int, color: int) -> None:
-        super().__init__(pages, _view(pages, width * height * BYTES_PER_PIXEL), shm, width, height)
+        region = Region.create(-(-width * height * BYTES_PER_PIXEL // PAGE_SIZE) * PAGE_SIZE, "window-tint")
+        try:
+            super().__init__(pages, region, shm.attach(region), 0, width, height)
+        except BaseException:
+            region.close()
+            raise
         self._color = color
+        count = width * height
+        self._copy: NDArray[np.uint32] = np.frombuffer(region.view(writable=True), np.uint32, count).reshape(
+            height, width
+        )
 
     def refresh(self, rects: Rects) -> None:
         for x, y, width, height in rows(rects):
-            part = np.s_[y : y + height, x : x + width]
-            self._copy[part] = tinted(self._source[part].copy(), self._color)
+            pixels = self._read(y, height)[:, x : x + width]
+            self._copy[y : y + height, x : x + width] = tinted(pixels, self._color)
+
+    def close(self) -> None:
+        del self._copy
+        self.region.close()
+
+    def _read(self, y: int, height: int) -> NDArray[np.uint32]:
+        """Whole lines, as they are now."""
+        stride = self.width * BYTES_PER_PIXEL
+        lines = bytearray(height * stride)
+        if self.pages.region is None:
+            assert self.pages.view is not None, "pages without a region have a view"
+            lines[:] = self.pages.view[y * stride : (y + height) * stride]
+        else:
+            os.preadv(self.pages.region.fd, [lines], self.pages.offset + y * stride)
+        return np.frombuffer(lines, np.uint32).reshape(height, self.width)
 
 
 class Buffers:
@@ -119,17 +148,6 @@ class Buffers:
     def __len__(self) -> int:
         """How many regions are attached."""
         return len(self._users)
-
-
-def _view(pages: MappedPages, size: int) -> memoryview:
-    """The first `size` bytes, as they are at any time."""
-    if pages.region is None:
-        assert pages.view is not None, "pages without a region have a view"
-        return pages.view
-    skipped = pages.offset % mmap.ALLOCATIONGRANULARITY
-    start = pages.offset - skipped
-    mapping = mmap.mmap(pages.region.fd, skipped + size, mmap.MAP_SHARED, mmap.PROT_READ, offset=start)
-    return memoryview(mapping)[skipped:]
 
 
 def clipped(rects: NDArray[np.int32], bounds: Geometry) -> NDArray[np.int32]:

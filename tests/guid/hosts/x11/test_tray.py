@@ -1,8 +1,10 @@
 """Icons are where the panel is, whenever it comes and goes, and are their VM's to see."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +12,9 @@ import pytest
 from guid.core.host_events import FocusEvent, KeyEvent
 from guid.core.trusted import Geometry, Label, WindowId
 from guid.hosts.base import HostConfig
+from guid.hosts.x11.buffers import TintedBuffer
 from guid.hosts.x11.tint import tinted
-from tests.conformance.hosts.desktop import X11Desktop
+from tests.conformance.hosts.desktop import X11Desktop, x11_desktop
 from tests.conformance.hosts.pictures import noise, whole
 from tests.guid.hosts.x11.managed import start_openbox
 from tests.xserver import XServer, wait_until
@@ -122,3 +125,16 @@ def test_icons_survive_panels(server: XServer, manners: list[str]) -> None:
             wait_until(lambda: not desktop.screenshot().any(), "nothing is left on the bare desktop")
     finally:
         desktop.close()
+
+
+def test_an_icon_whose_memory_shrinks_ends_nobody(server: XServer, tmp_path: Path) -> None:
+    with x11_desktop(server, config(1, tint=True)) as desktop:
+        picture = noise(22, 22, file=tmp_path / "pages")
+        desktop.host.create(ONE, Geometry(0, 0, 22, 22), override_redirect=False)
+        desktop.host.dock(ONE)
+        desktop.host.attach(ONE, picture.pages, 22, 22)
+        os.truncate(tmp_path / "pages", 0)
+        shown = desktop.host._windows[ONE].buffer
+        assert isinstance(shown, TintedBuffer)
+        shown.refresh([(0, 0, 22, 22)])
+        desktop.settle()
