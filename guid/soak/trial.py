@@ -153,11 +153,10 @@ def _difference(connection: XConnection, row: dict[str, Any], number: int) -> in
     window.configure(x=50, y=50, stack_mode=X.Above)
     try:
         width, height = row["width"], row["height"]
-        sizes = [(child, child.get_geometry()) for child in window.query_tree().children]  # others are the border's
-        content = next(child for child, size in sizes if (size.width, size.height) == (width, height))
+        content = window.query_tree().children[0]  # larger than what is seen of it, and below the border's parts
         place = content.translate_coords(root, 0, 0)
         image = root.get_image(-place.x, -place.y, width, height, X.ZPixmap, 0xFFFFFFFF)
-    except (error.XError, StopIteration):  # a part of it is beyond the screen, or it has another size by now
+    except (error.XError, IndexError):  # a part of it is beyond the screen, or it is another window by now
         return int(row["width"] * row["height"])
     shown = np.bitwise_and(np.frombuffer(image.data, np.uint32), np.uint32(0xFFFFFF))
     return int((shown.reshape(height, width) != picture(number, width, height)).sum())
