@@ -1,6 +1,7 @@
 """The line to the process that talks to libvirt: requests are answered in order, events are kept until asked for."""
 
 import contextlib
+import importlib.util
 import json
 import os
 import select
@@ -23,6 +24,11 @@ class Hypervisor:
 
     def __init__(self, uri: str, prefix: Sequence[str] = ()) -> None:
         """Connects. `prefix` goes before the process's command line. Raises MachineCannot."""
+        if importlib.util.find_spec("libvirt") is None:
+            raise MachineCannot(
+                "the Python module libvirt is not installed",
+                "make setup-kvm or setup-xen, or pip install libvirt-python",
+            )
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with theirs:
             self._process = subprocess.Popen(
