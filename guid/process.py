@@ -4,6 +4,7 @@ time: its worker, and its Qubes DB daemon.
 
 import contextlib
 import ctypes
+import dataclasses
 import gc
 import logging
 import os
@@ -20,7 +21,7 @@ from backends.base import DOOR, Backend
 from guid.confinement import confine
 from guid.control import LineSocket, Message
 from guid.core.key_sequence import KeySequence
-from guid.core.session import SessionConfig
+from guid.core.session import Quotas, SessionConfig
 from guid.hosts import registry as hosts
 from guid.hosts.base import HostConfig
 from guid.labels import label
@@ -31,6 +32,8 @@ from guiproto.limits import GUI_PORT
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NAME: Final = 15
+_MAGNIFIED_SHARE: Final = 4
+"""What part of the usual pages a VM may have whose windows are magnified."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +197,11 @@ def host_config(spec: VmSpec) -> HostConfig:
 
 def session_config(spec: VmSpec) -> SessionConfig:
     """What the core has to know of them. Raises MachineCannot."""
-    settings = spec.settings
+    settings, quotas = spec.settings, Quotas()
+    if settings.scale > 1:  # the display server keeps a copy of every buffer that it magnifies
+        quotas = dataclasses.replace(quotas, pages=quotas.pages // _MAGNIFIED_SHARE)
     return SessionConfig(
+        quotas=quotas,
         label=label(spec.label),
         border_width=-(-settings.border_width // settings.scale),  # the VM's pixels
         border_managed=settings.border == "all",

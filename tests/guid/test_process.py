@@ -107,3 +107,8 @@ def test_screen_lockers_are_names_with_commas_between() -> None:
 def test_override_redirect_windows_are_bounded_unless_the_user_says_no() -> None:
     assert session_config(_spec()).override_redirect_protection
     assert not session_config(_spec(override_redirect_protection=False)).override_redirect_protection
+
+
+def test_a_vm_whose_windows_are_magnified_has_a_smaller_quota() -> None:
+    plain, large = (VmSpec("work", 7, "blue", settings=VmSettings(scale=scale)) for scale in (1, 2))
+    assert session_config(large).quotas.pages * 4 == session_config(plain).quotas.pages
