@@ -27,7 +27,7 @@ class Hypervisor:
         if importlib.util.find_spec("libvirt") is None:
             raise MachineCannot(
                 "the Python module libvirt is not installed",
-                "make setup-kvm or setup-xen, or pip install libvirt-python",
+                "make help lists what installs it for your hypervisor; or pip install libvirt-python",
             )
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with theirs:
