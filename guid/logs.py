@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from guid.assigned import state_dir
 from guid.rates import Bucket
+from guid.supervisor.assigned import state_dir
 
 _FILE_BYTES: Final = 256 * 1024
 _KEPT: Final = 3

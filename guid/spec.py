@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
-from guid.settings import VmSettings
+from guid.config.settings import VmSettings
 from guiproto.errors import MachineCannot
 
 

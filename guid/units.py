@@ -44,7 +44,7 @@ UMask=0077
 
 def units(environ: Mapping[str, str]) -> dict[str, str]:
     """The text of each unit by its name, for this installation and the environment of whoever installs them."""
-    command = " ".join(_quoted(word) for word in (sys.executable, "-m", "guid.daemon"))
+    command = " ".join(_quoted(word) for word in (sys.executable, "-m", "guid.supervisor.daemon"))
     passed_on = {name: environ[name] for name in _PASSED_ON if environ.get(name)}
     lines = "".join(f"Environment={_quoted(f'{name}={value}')}\n" for name, value in passed_on.items())
     directory = environ.get("GUID_RUNTIME_DIR", "").replace("%", "%%") or "%t/odyssey-gui"

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from backends import registry
 from guid.bench.synthetic import SyntheticAgent
-from guid.process import Child, fork_worker
 from guid.spec import ViewSpec, VmSpec
+from guid.worker.process import Child, fork_worker
 from guid.xserver import Xvfb
 from guiproto.errors import MachineCannot
 

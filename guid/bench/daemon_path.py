@@ -16,7 +16,7 @@ from guid.bench.bed import Bed, windows_of
 from guid.bench.synthetic import SyntheticAgent, damage_messages
 from guid.bench.viewer import Viewer
 from guid.bench.workloads import Workload
-from guid.process import Child
+from guid.worker.process import Child
 from guiproto.limits import BYTES_PER_PIXEL
 from guiproto.messages import Destroy
 from shm.xconn import XConnection

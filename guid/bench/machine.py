@@ -15,9 +15,9 @@ from backends import registry
 from backends.base import AppVmSpec, DomainDriver
 from guid.bench.bed import Bed
 from guid.bench.stages import Stage
-from guid.process import Child, fork_worker
 from guid.runtime import runtime_dir
 from guid.spec import ViewSpec, VmSpec
+from guid.worker.process import Child, fork_worker
 from guiproto.errors import MachineCannot
 
 NAME: Final = "bench"

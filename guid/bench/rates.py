@@ -6,7 +6,7 @@ from typing import Any
 
 from guid.bench.accounting import cpu_seconds
 from guid.bench.bed import Bed
-from guid.process import Child
+from guid.worker.process import Child
 from guiproto.limits import BYTES_PER_PIXEL
 from guiproto.messages import Create, Destroy, Map, WindowDump
 

@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from guid import daemon
 from guid.bench.accounting import children, memory_mib, wake_ups
 from guid.bench.bed import DESK, Bed
 from guid.bench.shares import shares
 from guid.control import Client
 from guid.spec import ViewSpec, VmSpec
+from guid.supervisor import daemon
 from guiproto.errors import MachineCannot
 
 _SETTLE_SECONDS: Final = 2.0

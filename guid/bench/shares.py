@@ -18,7 +18,7 @@ import numpy as np
 from backends.base import SharedPages
 from guid.bench.bed import DESK, Bed, windows_of
 from guid.bench.synthetic import SyntheticAgent, damage_messages
-from guid.process import Child
+from guid.worker.process import Child
 
 _FIRST_DOMID: Final = 100
 _LARGEST: Final = (640, 360)

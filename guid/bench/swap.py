@@ -22,9 +22,9 @@ from guid.bench.bed import DESK, Bed
 from guid.bench.stats import Distribution
 from guid.bench.tiles import COLUMNS, PITCH, SIZE, place
 from guid.bench.viewer import Viewer
+from guid.config.gui_domains import GuiDomain
 from guid.control import Client
-from guid.daemon import SOCKET_NAME
-from guid.gui_domains import GuiDomain
+from guid.supervisor.daemon import SOCKET_NAME
 from guid.xserver import Xvfb
 from guiproto.errors import MachineCannot
 

@@ -6,13 +6,13 @@ import os
 
 from guid.cli import lasting, options
 from guid.cli.names import refuse_taken_name
-from guid.configuration import Configuration
+from guid.config.configuration import Configuration
 from guid.control import Listener
-from guid.domains import Shown
-from guid.drivers import driver_maker
 from guid.logs import VmLogs, log_dir
 from guid.runtime import runtime_dir
-from guid.supervisor import Supervisor
+from guid.supervisor.domains import Shown
+from guid.supervisor.drivers import driver_maker
+from guid.supervisor.supervisor import Supervisor
 from guiproto.errors import MachineCannot
 
 _DESCRIPTION = """\

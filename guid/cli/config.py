@@ -9,10 +9,10 @@ from typing import Any, Final
 from guid.cli import options
 from guid.cli.names import served
 from guid.cli.table import print_table
-from guid.configuration import Configuration, config_path
+from guid.config.configuration import Configuration, config_path
+from guid.config.settings import ABOUT, VmSettings
 from guid.control import instances
 from guid.runtime import runtime_dir
-from guid.settings import ABOUT, VmSettings
 from guiproto.errors import MachineCannot
 
 _DESCRIPTION = """\

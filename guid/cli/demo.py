@@ -15,13 +15,13 @@ from backends import registry
 from backends.base import DomainSpec
 from guid.cli import demo_machine, options
 from guid.cli.names import free_domid, refuse_taken_name
-from guid.configuration import Configuration
+from guid.config.configuration import Configuration
 from guid.control import Listener
-from guid.drivers import driver_maker
 from guid.runtime import runtime_dir
 from guid.screenshot import save_screenshot
 from guid.spec import ViewSpec, VmSpec
-from guid.supervisor import Supervisor
+from guid.supervisor.drivers import driver_maker
+from guid.supervisor.supervisor import Supervisor
 from guid.xserver import Xvfb
 from guiproto.errors import MachineCannot
 

@@ -11,12 +11,12 @@ from typing import Any, Final
 from backends import registry
 from backends.base import AppVmSpec
 from guid.cli import options
-from guid.configuration import Configuration
+from guid.config.configuration import Configuration
 from guid.control import Listener
-from guid.drivers import driver_maker
 from guid.runtime import runtime_dir
 from guid.spec import ViewSpec
-from guid.supervisor import Supervisor
+from guid.supervisor.drivers import driver_maker
+from guid.supervisor.supervisor import Supervisor
 from guiproto.errors import MachineCannot
 
 _NAME: Final = "demo"

@@ -9,7 +9,7 @@ from typing import Any
 from backends import registry
 from guid.cli import options
 from guid.cli.table import print_table
-from guid.confinement import in_force
+from guid.sandbox.confinement import in_force
 from guiproto.errors import MachineCannot
 
 _DESCRIPTION = """\

@@ -8,7 +8,7 @@ import os
 from guid.cli import options
 from guid.cli.names import served
 from guid.cli.table import print_table
-from guid.configuration import Configuration
+from guid.config.configuration import Configuration
 from guid.runtime import runtime_dir
 
 _DESCRIPTION = """\

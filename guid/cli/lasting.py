@@ -9,11 +9,11 @@ from typing import Any
 
 from backends import registry
 from backends.base import DomainDriver, DomainState
-from guid import daemon
 from guid.cli import options
 from guid.cli.names import served
 from guid.runtime import runtime_dir
 from guid.spec import ViewSpec
+from guid.supervisor import daemon
 from guiproto.errors import MachineCannot
 
 

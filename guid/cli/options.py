@@ -7,12 +7,12 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
-from guid.assigned import Assigned
 from guid.cli.names import served
-from guid.configuration import Configuration
-from guid.gui_domains import GuiDomain
+from guid.config.configuration import Configuration
+from guid.config.gui_domains import GuiDomain
 from guid.runtime import runtime_dir
 from guid.spec import ViewSpec, VmSpec
+from guid.supervisor.assigned import Assigned
 from guiproto.errors import MachineCannot
 
 _ENVIRONMENT: Final = ("VCHAN_SOCKET_DIR", "XAUTHORITY", "XDG_RUNTIME_DIR", "HOME")

@@ -10,12 +10,12 @@ import sys
 from collections.abc import Iterator
 from typing import Any, Final
 
-from guid import daemon
 from guid.cli import lasting, options
 from guid.cli.names import free_domid, refuse_taken_name
+from guid.config.labels import label
 from guid.control import Client, HungUp, Message
-from guid.labels import label
 from guid.runtime import runtime_dir
+from guid.supervisor import daemon
 from guiproto.errors import MachineCannot
 from guiproto.limits import BYTES_PER_PIXEL
 from qubesdb.keys import VIDEORAM_MIN

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from guid import daemon
 from guid.control import Client
 from guid.runtime import runtime_dir
+from guid.supervisor import daemon
 from guid.units import SERVICE, SOCKET, units
 from guiproto.errors import MachineCannot
 

@@ -8,11 +8,11 @@ import os
 import sys
 from typing import Any
 
-from guid.assigned import Assigned
 from guid.cli import options
-from guid.configuration import Configuration
+from guid.config.configuration import Configuration
 from guid.control import HungUp, instances
 from guid.runtime import runtime_dir
+from guid.supervisor.assigned import Assigned
 from guiproto.errors import MachineCannot
 
 _DESCRIPTION = """\

@@ -10,8 +10,8 @@ from backends.base import AppVmSpec, Domain
 from guid.cli import lasting, options
 from guid.cli.run import screen_of_desktop, screen_size
 from guid.cli.table import print_table
-from guid.configuration import Configuration
-from guid.labels import label
+from guid.config.configuration import Configuration
+from guid.config.labels import label
 from guiproto.errors import MachineCannot
 
 _DESCRIPTION = """\

@@ -12,9 +12,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, Self
 
+from guid.config.gui_domains import GuiDomain
 from guid.control import Client
-from guid.daemon import SOCKET_NAME
-from guid.gui_domains import GuiDomain
+from guid.supervisor.daemon import SOCKET_NAME
 from guid.xserver import Xvfb
 from guiproto.errors import MachineCannot
 
@@ -23,7 +23,7 @@ WINDOWS: Final = 3
 _LABELS: Final = ("blue", "red", "green", "yellow", "orange", "purple", "gray", "black")
 _SCREEN: Final = (1600, 1000)
 _REVIVE: Final = """
-from guid.daemon import connect
+from guid.supervisor.daemon import connect
 from guid.runtime import runtime_dir
 connect(runtime_dir()).close()
 """

@@ -11,10 +11,10 @@ import pytest
 from Xlib import XK, X
 from Xlib.ext import xtest
 
+from guid.config.settings import VmSettings
 from guid.control import Client
-from guid.question import YES
-from guid.settings import VmSettings
 from guid.spec import ViewSpec, VmSpec
+from guid.supervisor.question import YES
 from tests.e2e.desk import Desk
 from tests.e2e.rig import wait_for
 from tests.xserver import XServer

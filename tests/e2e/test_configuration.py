@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from guid.labels import LABELS
+from guid.config.labels import LABELS
 from tests.e2e.desk import Desk
 from tests.e2e.rig import Rig, Screen, wait_for
 from tests.xserver import XServer

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from guid import landlock, seccomp
+from guid.sandbox import landlock, seccomp
 from tests.conformance.burglar import attempts
 from tests.e2e.rig import Rig, wait_for
 

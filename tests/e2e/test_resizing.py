@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from Xlib import X
 
-from guid.settings import VmSettings
+from guid.config.settings import VmSettings
 from tests.e2e.rig import Pixels, Rig, wait_for
 
 SIDE = 256

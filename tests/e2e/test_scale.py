@@ -9,7 +9,7 @@ import pytest
 from Xlib import X
 from Xlib.protocol import event
 
-from guid.labels import LABELS
+from guid.config.labels import LABELS
 from tests.e2e.rig import Pixels, Rig, wait_for
 from tests.guid.hosts.x11.managed import start_openbox
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from Xlib import XK, X
 
-from guid.labels import LABELS
+from guid.config.labels import LABELS
 from tests.e2e.rig import Rig, wait_for
 
 BLUE = LABELS["blue"].color

@@ -9,13 +9,13 @@ from typing import Final
 
 import numpy as np
 
+from guid.config.labels import LABELS
+from guid.config.settings import VmSettings
 from guid.core.commands import Command, ConfigureWindow, CreateWindow, DestroyWindow, Paint, SetTitle
 from guid.core.config import Quotas
 from guid.core.host_events import ScreenInfo
 from guid.core.session import Session, SessionConfig
 from guid.core.trusted import Geometry
-from guid.labels import LABELS
-from guid.settings import VmSettings
 from guiproto.connection import AgentConnection, AgentHello, DaemonConnection
 from guiproto.errors import MachineCannot, PeerMisbehaved
 from guiproto.messages import DamageBatch

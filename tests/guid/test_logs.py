@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from guid.cli.main import main
 from guid.logs import Allowance, VmLogs, about, cleaned, files, is_general, log_dir, log_path
 from guid.spec import VmSpec
-from guid.vm import Vm
+from guid.supervisor.vm import Vm
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from guid.labels import LABELS, label
+from guid.config.labels import LABELS, label
 from guid.spec import ViewSpec, VmSpec
 from guiproto.errors import MachineCannot
 

@@ -25,7 +25,7 @@ import os, sys
 given = int(sys.argv[1])
 os.dup2(given, 3)
 os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=sys.argv[2], LISTEN_FDNAMES="x")
-os.execv(sys.executable, [sys.executable, "-m", "guid.daemon"])
+os.execv(sys.executable, [sys.executable, "-m", "guid.supervisor.daemon"])
 """
 """Between fork and exec, as systemd has it: the pid is that of the service."""
 
@@ -92,7 +92,7 @@ def test_a_supervisor_serves_the_socket_that_it_is_given(runtime: Path, manager:
 def test_a_supervisor_without_a_socket_makes_its_own_and_says_that_it_is_ready(
     runtime: Path, manager: socket.socket
 ) -> None:
-    process = subprocess.Popen([sys.executable, "-m", "guid.daemon"], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-m", "guid.supervisor.daemon"], stderr=subprocess.PIPE, text=True)
     assert manager.recv(100) == b"READY=1"
     Client(runtime / "supervisor.sock").close()
     process.terminate()
@@ -117,7 +117,7 @@ def test_what_does_not_fit_is_refused_with_a_reason(runtime: Path, kind: str) ->
 
 def test_a_configuration_that_is_wrong_is_told_line_by_line(runtime: Path) -> None:
     (runtime.parent / "guid.toml").write_text("[globl]\n[lable]\n")
-    process = subprocess.Popen([sys.executable, "-m", "guid.daemon"], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-m", "guid.supervisor.daemon"], stderr=subprocess.PIPE, text=True)
     said = ended(process)
     assert process.returncode == 1
     assert "guid.toml:1: unknown table 'globl'" in said

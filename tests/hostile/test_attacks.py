@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from guid import worker
+from guid.worker import worker
 from guiproto.errors import MachineCannot
 from tests.e2e.rig import wait_for
 from tests.hostile.attacks import BY_HAND, OF_RULES, Attack, generated

@@ -10,7 +10,7 @@ from guid.bench.bed import DESK, Bed
 from guid.bench.peers import PEERS, Peer, version
 from guid.cli.bench import output
 from guid.cli.table import print_table
-from guid.process import warm_up
+from guid.worker.process import warm_up
 from guiproto.errors import MachineCannot
 
 _DESCRIPTION = """\

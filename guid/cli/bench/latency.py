@@ -8,7 +8,7 @@ from guid.bench import latency, plots, report
 from guid.bench.bed import Bed
 from guid.cli.bench import output
 from guid.cli.table import print_table
-from guid.process import warm_up
+from guid.worker.process import warm_up
 
 _OPEN_SHOTS: Final = 120
 

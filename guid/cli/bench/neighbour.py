@@ -7,7 +7,7 @@ from guid.bench import neighbour, plots, report
 from guid.bench.bed import Bed
 from guid.cli.bench import output
 from guid.cli.table import print_table
-from guid.process import warm_up
+from guid.worker.process import warm_up
 
 _DESCRIPTION = """\
 Keys go to one VM on a fixed schedule while another one shows a video, and while nothing does: how late they are, from

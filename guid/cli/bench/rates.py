@@ -8,7 +8,7 @@ from guid.bench.bed import Bed
 from guid.bench.stats import Repeated
 from guid.cli.bench import output
 from guid.cli.table import print_table
-from guid.process import warm_up
+from guid.worker.process import warm_up
 
 
 def add_to(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

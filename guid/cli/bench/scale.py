@@ -8,7 +8,7 @@ from guid.bench.bed import Bed
 from guid.bench.stats import Repeated
 from guid.cli.bench import output
 from guid.cli.table import print_table
-from guid.process import warm_up
+from guid.worker.process import warm_up
 
 _DESCRIPTION = """\
 Starts so many AppVMs, one after the other, with an idle window each: time until the first window, memory by process,

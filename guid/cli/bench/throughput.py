@@ -18,7 +18,7 @@ from guid.bench.storm import storm
 from guid.bench.workloads import WORKLOADS, Workload
 from guid.cli.bench import output
 from guid.cli.table import print_table
-from guid.process import warm_up
+from guid.worker.process import warm_up
 from guiproto.errors import MachineCannot
 
 _PATHS: Final = ("daemon", "full")

@@ -5,7 +5,7 @@ from typing import Any, Final
 import Xlib.error
 
 from guid.core.host_events import HostEvent, KeyboardEvent
-from guid.keysyms import keysym
+from guid.hosts.keysyms import keysym
 from shm.xconn import XConnection
 
 MAPPING: Final = 34

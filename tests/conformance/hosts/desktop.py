@@ -16,9 +16,9 @@ from guid.core.trusted import Geometry, WindowId
 from guid.hosts.base import DisplayHost, HostConfig
 from guid.hosts.headless.host import HeadlessHost
 from guid.hosts.headless.window import HeadlessWindow
+from guid.hosts.keysyms import keysym
 from guid.hosts.scaled import ScaledHeadlessHost, ScaledX11Host, larger, smaller
 from guid.hosts.x11.host import X11Host
-from guid.keysyms import keysym
 from shm.xconn import XConnection
 from tests.conformance.hosts.pictures import Picture, whole
 from tests.xserver import XServer

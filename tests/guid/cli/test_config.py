@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from guid.cli.main import main
-from guid.configuration import Configuration, config_path
-from guid.settings import ABOUT, LIVE, VmSettings
+from guid.config.configuration import Configuration, config_path
+from guid.config.settings import ABOUT, LIVE, VmSettings
 
 DOCS = Path(__file__).parents[3] / "docs" / "configuration.md"
 

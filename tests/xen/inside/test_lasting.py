@@ -43,7 +43,7 @@ def _end_supervisor() -> None:
     """It would show the other AppVMs too, when they start again, before whoever else wants to."""
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
-            if b"guid.daemon" in path.read_bytes():
+            if b"guid.supervisor.daemon" in path.read_bytes():
                 os.kill(int(path.parent.name), signal.SIGTERM)
                 wait_for("the supervisor's end", lambda: not path.exists(), 60)  # noqa: B023 - called at once
 

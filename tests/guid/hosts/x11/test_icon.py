@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from guid.config.labels import LABELS
 from guid.core.trusted import Geometry, WindowId
 from guid.hosts.x11.icon import label_icon
-from guid.labels import LABELS
 from tests.conformance.hosts.desktop import X11Desktop
 
 ONE, TWO = WindowId(1), WindowId(2)

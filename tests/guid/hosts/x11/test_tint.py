@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from guid.config.labels import LABELS
 from guid.hosts.x11.tint import tinted
-from guid.labels import LABELS
 
 COLORS = st.integers(0, 0xFFFFFF)
 

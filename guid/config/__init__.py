@@ -1,0 +1,1 @@
+"""What the user has written in guid.toml, checked: VMs, labels, GUI domains, and rules between VMs."""
