@@ -114,6 +114,9 @@ class SharedPages:
 class PageSharer(ABC):
     """Guest side: memory that one GUI domain, fixed when the sharer is made, can map read-only."""
 
+    adopts = False
+    """Whether `adopt` works: whether programs can draw into what the GUI domain maps, without a copy in between."""
+
     @abstractmethod
     def allocate(self, length: int) -> SharedPages:
         """`length` bytes rounded up to pages, contiguous in one region; contents are undefined but never another VM's.

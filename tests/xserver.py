@@ -7,13 +7,16 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from guiagent.processes import below
 
 _DEADLINE = 20.0
 
@@ -60,10 +63,8 @@ class XServer:
         try:
             with self.log.open("wb") as log:
                 self._process = subprocess.Popen(
-                    ["Xvfb", "-displayfd", str(writer), "-screen", "0", f"{self.width}x{self.height}x24",
-                     "-nolisten", "tcp", "-noreset", *self._arguments],
-                    pass_fds=(writer,), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                )  # fmt: skip
+                    self._command(writer), pass_fds=(writer,), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                )
             self._stack.callback(self.kill, signal.SIGTERM)
             os.close(writer)
             writer = -1
@@ -79,6 +80,12 @@ class XServer:
                 os.close(writer)
         self.display = f":{int(number)}"
         return self
+
+    def _command(self, writer: int) -> list[str]:
+        return [
+            "Xvfb", "-displayfd", str(writer), "-screen", "0", f"{self.width}x{self.height}x24",
+            "-nolisten", "tcp", "-noreset", *self._arguments,
+        ]  # fmt: skip
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -116,6 +123,23 @@ class XServer:
         _end(self._process, how)
         if self.display:
             _remove_stale(Path(f"/tmp/.X11-unix/X{self.display.removeprefix(':')}"))
+
+
+class XwaylandServer(XServer):
+    """The same, kept by the process that AppVMs have for it, which `kill` kills."""
+
+    @property
+    def pid(self) -> int:
+        (found,) = [pid for pid, name in below(self._process.pid).items() if name == "Xwayland"]
+        return found
+
+    def _command(self, writer: int) -> list[str]:
+        keeper = "guiagent.sources.xwayland.keeper"
+        return [sys.executable, "-m", keeper, str(self.width), str(self.height), str(writer)]
+
+
+SERVERS: Mapping[str, Callable[[int, int], XServer]] = {"x11": XServer, "xwayland": XwaylandServer}
+"""The display server of each source of windows."""
 
 
 def _remove_stale(path: Path) -> None:

@@ -7,7 +7,10 @@ from backends.base import PageSharer
 from guiagent.sources.base import Source
 from guiproto.errors import MachineCannot
 
-SOURCES: Final = {"x11": "guiagent.sources.x11.source:X11Source"}
+SOURCES: Final = {
+    "x11": "guiagent.sources.x11.source:X11Source",
+    "xwayland": "guiagent.sources.xwayland.source:XwaylandSource",
+}
 """Name -> `module:factory`; the factory is a `SourceFactory`."""
 
 

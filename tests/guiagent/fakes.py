@@ -1,5 +1,7 @@
 """Shared pages of one process, whose reader is the test itself."""
 
+import os
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -7,9 +9,14 @@ from backends.base import MachineCannot, PageSharer, Refs, SharedPages
 from guiproto.limits import PAGE_SIZE
 from shm.region import Region
 
+_ADOPTED = 1 << 20
+"""References from here on are to adopted memory: that many pages for each."""
+
 
 class MemorySharer(PageSharer):
     """One memfd; a reference is a page's number in it. Complains when pages are released that are not shared."""
+
+    adopts = True
 
     def __init__(self, pages: int = 16384) -> None:
         self.region = Region.create(pages * PAGE_SIZE)
@@ -18,6 +25,8 @@ class MemorySharer(PageSharer):
         self.live: dict[int, int] = {}
         """First page -> number of pages."""
         self.published = 0
+        self.adopted: dict[int, Region] = {}
+        """Number -> memory that somebody else allocated."""
 
     def allocate(self, length: int) -> SharedPages:
         count = -(-length // PAGE_SIZE)
@@ -33,8 +42,22 @@ class MemorySharer(PageSharer):
             self.region, first * PAGE_SIZE, count * PAGE_SIZE, np.arange(first, first + count, dtype=np.uint32)
         )
 
+    def adopt(self, fd: int, offset: int, length: int) -> SharedPages:
+        assert offset == 0
+        if length > self._pages * PAGE_SIZE:
+            raise MachineCannot("the test's memory is exhausted")
+        region = Region(os.dup(fd), length)
+        number = max(self.adopted, default=0) + 1
+        self.adopted[number] = region
+        first = number * _ADOPTED
+        count = self.live[first] = -(-length // PAGE_SIZE)
+        return SharedPages(region, 0, count * PAGE_SIZE, np.arange(first, first + count, dtype=np.uint32))
+
     def release(self, pages: SharedPages) -> None:
-        assert self.live.pop(pages.offset // PAGE_SIZE, None) == pages.length // PAGE_SIZE
+        first = int(pages.refs[0])
+        assert self.live.pop(first, None) == pages.length // PAGE_SIZE
+        if first >= _ADOPTED:
+            self.adopted.pop(first // _ADOPTED).close()
 
     def publish(self) -> None:
         self.published += 1
@@ -46,6 +69,8 @@ class MemorySharer(PageSharer):
         """What the pages contain now, as pixels: u32 [height, width], the unused byte cleared."""
         assert len(refs) == -(-width * height * 4 // PAGE_SIZE)
         assert (np.diff(refs.astype(np.int64)) == 1).all()
-        start = int(refs[0]) * PAGE_SIZE
-        pixels = self._memory[start : start + width * height * 4].view(np.uint32).reshape(height, width)
+        memory, start = self._memory, int(refs[0]) * PAGE_SIZE
+        if refs[0] >= _ADOPTED:
+            memory, start = np.frombuffer(self.adopted[int(refs[0]) // _ADOPTED].view(), np.uint8), 0
+        pixels = memory[start : start + width * height * 4].view(np.uint32).reshape(height, width)
         return pixels & np.uint32(0xFFFFFF)

@@ -4,17 +4,18 @@ Each has its own buffers, so that what one was given is worth nothing when it no
 for the other.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from backends.base import PageSharer
 from guiagent.core.buffers import Buffer
-from guiagent.sources.x11.capture import Capture
+from guiagent.sources.x11.following import Following
 
 
 class Audiences:
     """The captures of one source, by audience. There is always one."""
 
-    def __init__(self, make: Callable[[PageSharer, int], Capture], sharer: PageSharer) -> None:
+    def __init__(self, make: Callable[[PageSharer, int], Following[Any]], sharer: PageSharer) -> None:
         """Raises MachineCannot when `make` does."""
         self._make = make
         self._captures = {0: make(sharer, 0)}
@@ -46,47 +47,56 @@ class Audiences:
         for capture in self._captures.values():
             capture.close()
 
+    def __iter__(self) -> Iterator[Following[Any]]:
+        return iter(self._captures.values())
+
     # --- one of them ---
 
     def start(self, audience: int, window: int, width: int, height: int) -> None:
-        """As `Capture.start`."""
+        """As `Following.start`."""
         if (capture := self._captures.get(audience)) is not None:
             capture.start(window, width, height)
 
     def forget(self, buffer: Buffer) -> None:
-        """As `Capture.forget`."""
+        """As `Following.forget`."""
         if (capture := self._captures.get(buffer.audience)) is not None:
             capture.forget(buffer)
 
     # --- all of them ---
 
     def watch(self, window: int, depth: int, shapes: int) -> None:
-        """As `Capture.watch`."""
+        """As `Following.watch`."""
         for capture in self._captures.values():
             capture.watch(window, depth, shapes)
 
     def unwatch(self, window: int, *, destroyed: bool) -> None:
-        """As `Capture.unwatch`."""
+        """As `Following.unwatch`."""
         for capture in self._captures.values():
             capture.unwatch(window, destroyed=destroyed)
 
     def stop(self, window: int) -> None:
-        """As `Capture.stop`."""
+        """As `Following.stop`."""
         for capture in self._captures.values():
             capture.stop(window)
 
     def reshaped(self, events: bytes) -> None:
-        """As `Capture.reshaped`."""
+        """As `Following.reshaped`."""
         for capture in self._captures.values():
             capture.reshaped(events)
 
     def damaged(self, events: bytes) -> None:
-        """As `Capture.damaged`."""
+        """As `Following.damaged`."""
         for capture in self._captures.values():
             capture.damaged(events)
 
+    def report(self) -> None:
+        """As `Following.report`, for those that are not held."""
+        for audience, capture in self._captures.items():
+            if audience not in self._held:
+                capture.report()
+
     def capture(self) -> None:
-        """As `Capture.capture`, for those that are not held."""
+        """As `Following.capture`, for those that are not held."""
         for audience, capture in self._captures.items():
             if audience not in self._held:
                 capture.capture()

@@ -73,9 +73,7 @@ class Screen:
         """Raises XError."""
         width, height = extent(monitors)
         found = self._ask(randr.GetScreenResourcesCurrent, window=self._root)
-        there = {int(known.name) for known in self._ask(randr.GetMonitors, window=self._root, is_active=0).monitors}
         outputs = [int(output) for output in found.outputs]
-        ours = [int(self._display.get_atom(name)) for name in _NAMES]
         # No grab: a program that has one would keep us from everything. In one piece, others rarely come in between.
         answers: list[Any] = []
         mode = _NO_MODE
@@ -88,9 +86,7 @@ class Screen:
                 width_in_millimeters=_mm(width), height_in_millimeters=_mm(height),
             )  # fmt: skip
             answers += [self._crtc(int(crtc), found, mode, outputs[:1]) for crtc in found.crtcs[:1] if mode]
-        for atom in there.intersection(ours):  # X does not replace one
-            self._connection.send_raw(_DELETE_MONITOR.pack(self._major, 44, 3, self._root, atom), 1)
-        self._show(monitors, ours, outputs[:1])
+        self._show(monitors, outputs[:1])
         for answer in answers:
             answer.reply()
         if mode:
@@ -137,8 +133,12 @@ class Screen:
                 self._ask(randr.DeleteOutputMode, output=output, mode=int(mode.id))
                 self._ask(randr.DestroyMode, mode=int(mode.id))
 
-    def _show(self, monitors: Sequence[Monitor], names: Sequence[int], outputs: Sequence[int]) -> None:
-        """Under these names, all atoms. The first one owns the outputs, which else were monitors by themselves."""
+    def _show(self, monitors: Sequence[Monitor], outputs: Sequence[int]) -> None:
+        """In place of those before. The first one owns the outputs, which else were monitors by themselves."""
+        there = {int(known.name) for known in self._ask(randr.GetMonitors, window=self._root, is_active=0).monitors}
+        names = [int(self._display.get_atom(name)) for name in _NAMES]
+        for atom in there.intersection(names):  # X does not replace one
+            self._connection.send_raw(_DELETE_MONITOR.pack(self._major, 44, 3, self._root, atom), 1)
         for number, (atom, monitor) in enumerate(zip(names, monitors, strict=False)):
             owned = outputs if number == 0 else ()
             width, height = monitor.width, monitor.height

@@ -39,9 +39,15 @@ _CW_EVENT_MASK: Final = 1 << 11
 _SIBLING: Final = 32
 _CONFIG: Final = {"x": 1, "y": 2, "width": 4, "height": 8, "border_width": 16, "sibling": 32, "stack_mode": 64}
 
-_DELTA_RECTANGLES: Final = 1
+RAW_RECTANGLES: Final = 0
+DELTA_RECTANGLES: Final = 1
 
 _MOTION: Final = 6
+
+
+def word_request(major: int, minor: int, word: int) -> bytes:
+    """A request of an extension with one argument."""
+    return _HEADER_ONE.pack(major, minor, 2, word)
 
 
 def map_window(window: int) -> bytes:
@@ -121,9 +127,12 @@ class Damage:
     def __init__(self, major: int) -> None:
         self._major = major
 
-    def create(self, damage: int, drawable: int) -> bytes:
-        """Report what is drawn, each place once until it is subtracted (DeltaRectangles)."""
-        return _DAMAGE_CREATE.pack(self._major, 1, 4, damage, drawable, _DELTA_RECTANGLES)
+    def create(self, damage: int, drawable: int, level: int = DELTA_RECTANGLES) -> bytes:
+        """Report what is drawn: each place once until it is subtracted, or with RAW_RECTANGLES every time.
+
+        The first report is of the whole window.
+        """
+        return _DAMAGE_CREATE.pack(self._major, 1, 4, damage, drawable, level)
 
     def subtract(self, damage: int) -> bytes:
         """All of it has been seen: report places again."""

@@ -22,6 +22,7 @@ from guiagent.sources.x11.atoms import Atoms
 from guiagent.sources.x11.audiences import Audiences
 from guiagent.sources.x11.capture import Capture
 from guiagent.sources.x11.clipboard import X11Clipboard
+from guiagent.sources.x11.following import Following
 from guiagent.sources.x11.layout import LayoutSetter
 from guiagent.sources.x11.monitors import Screen
 from guiagent.sources.x11.seat import Seat
@@ -67,15 +68,11 @@ class X11Source(Source):
     def _set_up(self, sharer: PageSharer, keep_screen: bool) -> None:
         connection = self._connection
         self._out: list[SourceEvent] = []
-        found = extensions.require(connection)
+        self._found = found = extensions.require(connection)
         atoms = Atoms(connection.display)
         self._fences = Fences(connection)
-        damage = requests.Damage(found.damage.major)
-
-        def follow(sharer: PageSharer, audience: int) -> Capture:
-            return Capture(connection, self._fences, damage, sharer, self._emit, audience)
-
-        self._capture = Audiences(follow, sharer)
+        self._damage = requests.Damage(found.damage.major)
+        self._capture = Audiences(self._make_capture, sharer)
         self._tops: dict[int, Top] = {}
         self._seat = Seat(connection, self._tops, found, self._fences, self._emit)
         self._screen = Screen(connection)
@@ -92,11 +89,23 @@ class X11Source(Source):
             found.xfixes.first_event + _CURSOR_NOTIFY: self._seat.cursor_changed,
         }
         connection.raw_events = frozenset(self._raw)
-        self._prepare_server(keep_screen)
-        self._tree.follow()
+        display: Any = connection.display
+        # A program that grabs the server stops all others, but must not stop the desktop's view of them.
+        display.xtest_grab_control(True)
+        # Nobody looks at this screen: blanking it would only put a window of the server's over everything.
+        display.set_screen_saver(0, 0, X.DefaultBlanking, X.DefaultExposures)
+        self._take_over(keep_screen=keep_screen)
 
-    def _prepare_server(self, keep_screen: bool) -> None:
-        """Raises MachineCannot when a compositor runs already: windows can be redirected Manual only once."""
+    # --- what other ways to get at the pixels of an X server do differently ---
+
+    def _make_capture(self, sharer: PageSharer, audience: int) -> Following[Any]:
+        return Capture(self._connection, self._fences, self._damage, sharer, self._emit, audience)
+
+    def _take_over(self, *, keep_screen: bool) -> None:
+        """Have windows drawn off screen, and follow them from now on.
+
+        Raises MachineCannot when a compositor runs already: windows can be redirected Manual only once.
+        """
         display: Any = self._connection.display
         self._connection.sync()
         before = self._connection.errors
@@ -107,10 +116,11 @@ class X11Source(Source):
                 "another program has redirected this X server's windows",
                 "stop the other guiagent or compositing manager on this display",
             )
-        # A program that grabs the server stops all others, but must not stop the desktop's view of them.
-        display.xtest_grab_control(True)
-        # Nobody looks at this screen: blanking it would only put a window of the server's over everything.
-        display.set_screen_saver(0, 0, X.DefaultBlanking, X.DefaultExposures)
+        self._tree.follow()
+
+    def _handle(self, event: Any) -> None:
+        """An event that is not read raw."""
+        self._tree.handle(event)
 
     # --- reports ---
 
@@ -127,10 +137,11 @@ class X11Source(Source):
                     if not data[0] & _SENT_BY_A_PROGRAM:
                         self._raw[code](data)
                 else:
-                    self._tree.handle(event)
+                    self._handle(event)
             # Handlers may ask the server and wait: what came before the answer is of the same moment.
             events = connection.events() if connection.unseen else []
         self._tree.refresh()
+        self._capture.report()
         out, self._out = self._out, []
         return out
 

@@ -96,9 +96,9 @@ class Tree:
             X.ClientMessage: self._messaged,
         }
 
-    def follow(self) -> None:
-        """Report what is there, and what happens from now on."""
-        self._root.change_attributes(event_mask=X.SubstructureNotifyMask | X.StructureNotifyMask)
+    def follow(self, mask: int = 0) -> None:
+        """Report what is there, and what happens from now on. `mask`: events of the root window wanted besides."""
+        self._root.change_attributes(event_mask=X.SubstructureNotifyMask | X.StructureNotifyMask | mask)
         for window in self._root.query_tree().children:
             self._adopt(window.id, fresh=False)
         self.refresh()

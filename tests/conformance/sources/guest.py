@@ -147,7 +147,7 @@ class Viewer:
 
     def shows(self, program: Program, window: Any) -> bool:
         """Whether it shows exactly what the window contains."""
-        if window.id not in self.shown:
+        if window.id not in self.shown or window.get_attributes().map_state != X.IsViewable:
             return False
         return np.array_equal(program.pixels(window), self.shown[window.id].canvas)
 
@@ -229,6 +229,12 @@ class Guest:
         # The next program's windows may have the same numbers.
         self.reported = [event for event in self.reported if event.window != number]
         del self.shown[number]
+
+    def show(self, program: Program, window: Any) -> None:
+        """Map a window, and run until programs can draw in it, which may take a window manager."""
+        window.map()
+        program.sync()
+        self.until(lambda: window.get_attributes().map_state == X.IsViewable, "the window to be mapped")
 
     def events(self, kind: type[E], window: Any) -> list[E]:
         """Events of a kind about a window, so far."""

@@ -45,12 +45,12 @@ def test_a_window_lives_and_dies(guest: Guest, program: Program) -> None:
     ]  # fmt: skip
 
 
-def test_windows_that_were_there_before_are_reported(guest_x: Any, program: Program) -> None:
+def test_windows_that_were_there_before_are_reported(guest_x: Any, program: Program, source_name: str) -> None:
     shown, hidden = program.window(1, 2, 30, 40), program.window(5, 6, 70, 80)
     shown.set_wm_name("early")
     shown.map()
     program.sync()
-    with Guest("x11", guest_x.display) as guest:
+    with Guest(source_name, guest_x.display) as guest:
         assert guest.events(Created, shown) == [Created(shown.id, 1, 2, 30, 40, False)]
         assert guest.events(Mapped, shown)
         assert guest.events(Titled, shown) == [Titled(shown.id, "early")]
