@@ -21,6 +21,8 @@ from guiproto.errors import MachineCannot
 
 _LONGEST_LINE: Final = 4 * 1024 * 1024
 _PEER_CREDENTIALS: Final = struct.Struct("iII")
+_MOST_AT_ONCE: Final = 256 * 1024
+"""Bytes that one `receive` takes, about: whoever sends without end has to let others have their turn."""
 _MOST_DESCRIPTORS: Final = 16
 """That have arrived and were not taken yet."""
 
@@ -42,6 +44,8 @@ class LineSocket:
         self._arrived: deque[int] = deque()
         self._leaving: deque[tuple[int, int]] = deque()
         """Descriptors to send, each with the number of bytes of `_out` that go before it."""
+        self.received = 0
+        """Bytes so far."""
         self.closed = False
 
     def fileno(self) -> int:
@@ -51,10 +55,14 @@ class LineSocket:
     @property
     def wants_write(self) -> bool:
         """Whether there is output that did not fit; poll for writing and call `flush`."""
-        return bool(self._out)
+        return bool(self._out) and not self.closed
 
     def send(self, message: Message, descriptor: int | None = None) -> None:
         """Queue a message and send what fits. `descriptor` goes with it, and is ours to close from now on."""
+        if self.closed:
+            if descriptor is not None:
+                os.close(descriptor)
+            return
         if descriptor is not None:
             self._leaving.append((len(self._out), descriptor))
         self._out += json.dumps(message).encode() + b"\n"
@@ -87,9 +95,13 @@ class LineSocket:
         os.close(descriptor)
         return sent
 
-    def receive(self) -> list[Message]:
-        """Every complete message that has arrived; `closed` is set at the end of the stream or on nonsense."""
-        while not self.closed:
+    def receive(self, most: int = _MOST_AT_ONCE) -> list[Message]:
+        """The complete messages in the next `most` bytes; `closed` is set at the end of the stream or on nonsense.
+
+        What has arrived and was not taken polls readable.
+        """
+        known, before = len(self._in), self.received
+        while not self.closed and self.received - before < most:
             try:
                 data = self._receive()
             except BlockingIOError:
@@ -99,17 +111,21 @@ class LineSocket:
             if not data:
                 self.closed = True
                 break
+            self.received += len(data)
             self._in += data
-            if len(self._in) > _LONGEST_LINE:
-                self.closed = True
-                return []
-        *lines, rest = bytes(self._in).split(b"\n")
-        self._in[:] = rest
+        end = self._in.rfind(b"\n", known) + 1
+        if len(self._in) - end > _LONGEST_LINE:
+            self.closed = True
+            return []
+        if not end:  # nothing is looked at twice, however slowly a line comes
+            return []
+        lines = bytes(self._in[: end - 1]).split(b"\n")
+        del self._in[:end]
         messages = []
         for line in lines:
             try:
                 message = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 message = None
             if not isinstance(message, dict):
                 self.closed = True
