@@ -9,7 +9,10 @@ from guid.sandbox import landlock, seccomp
 from tests.conformance.burglar import attempts
 from tests.e2e.rig import Rig, wait_for
 
-UNSURE = {"start a program", "trace", "signal another", "have privileges of its own"}
+UNSURE = {
+    "start a program", "trace", "signal another", "have privileges of its own",
+    "command the supervisor", "command it by an orphan",
+}  # fmt: skip
 """What even the workers of a backend cannot do that does not know what it needs."""
 
 
@@ -47,5 +50,7 @@ def test_a_worker_can_do_nothing_but_show_its_windows(tmp_path: Path) -> None:
 def test_a_backend_that_does_not_know_what_it_needs_can_still_start_nothing(tmp_path: Path) -> None:
     with Rig(tmp_path) as rig:
         found = outcomes(rig, "unsure")
+        log = rig.log("guid")
     assert {name: found[name] for name in UNSURE} == dict.fromkeys(UNSURE, "EPERM")
-    assert found["read a file"] == "done"
+    assert {found[name] for name in ("read a file", "connect to the supervisor", "fork")} == {"done"}
+    assert "is refused at the control socket: it serves a VM" in log
