@@ -204,7 +204,7 @@ class Worker:
         for commands in filter(None, map(link.session.receive, messages)):
             consequences += 1
             self._carry_out(commands)
-        if self._throttle.count(connection.decoded - before, consequences, self._clock()):
+        if self._throttle.count(connection.decoded - before, consequences, len(data), self._clock()):
             self._limit_reached(Limit.MESSAGE_RATE)
 
     def _greet(self, link: Link, hello: AgentHello) -> Session:
