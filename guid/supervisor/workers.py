@@ -191,4 +191,5 @@ class Workers:
         vm.restart_at = self._clock() + vm.backoff
         vm.reason = reason
         self.enter(vm, "restarting")
-        vm.report(f"{what}{reason}; again in {vm.backoff:g} s", logging.WARNING)
+        say = vm.say if healthy else vm.report  # pauses that grow make it rare
+        say(f"{what}{reason}; again in {vm.backoff:g} s", logging.WARNING)

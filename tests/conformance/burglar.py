@@ -1,7 +1,7 @@
 """A backend whose mapper is taken over: in the worker that it is in, it tries what no worker should be able to do.
 
 `--backend tests.conformance.burglar:factory`, or `:unsure` for one that cannot say which files it needs. What became of
-each attempt is logged, as JSON behind "burglar: ": the name of the error, or "done".
+each attempt is logged, as JSON behind "burglar: ": the name of the error, or "done". `:shouter` only shouts.
 """
 
 import contextlib
@@ -124,6 +124,24 @@ class Burglar(LocalBackend):
                 outcomes[name] = errno.errorcode.get(error.errno or 0, "?")
         logging.getLogger("guid").warning("burglar: %s", json.dumps(outcomes))
         return super().mapper(domid, peer)
+
+
+class Shouter(LocalBackend):
+    """A backend whose mapper is taken over, and shouts at the supervisor on its worker's line without end."""
+
+    def mapper(self, domid: int, peer: int) -> PageMapper:  # noqa: ARG002 - it maps nothing
+        (handler,) = logging.getLogger().handlers
+        line: int = handler._line.fileno()  # type: ignore[attr-defined] # the burglar looks where he likes
+        os.set_blocking(line, True)
+        while True:
+            os.write(line, b'{"event": "notify", "text": "look here"}\n{"event": "pasting"}\n' * 100)
+
+
+def shouter(environ: Mapping[str, str]) -> Backend:
+    """One that shouts."""
+    honest = local(environ)
+    assert isinstance(honest, LocalBackend)
+    return Shouter(honest.socket_dir, honest._door)
 
 
 def factory(environ: Mapping[str, str]) -> Backend:

@@ -7,6 +7,7 @@ import select
 import socket
 import stat
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -241,6 +242,49 @@ def test_a_listener_is_private_alone_and_leaves_nothing(tmp_path: Path) -> None:
     client.close()
     listener.close()
     assert list(path.parent.iterdir()) == []
+
+
+def test_what_this_process_has_started_is_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    listener = Listener(tmp_path / "instance.sock")
+    told, telling = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            with Client(listener.path) as client:
+                client.request("ps")
+        except MachineCannot as error:
+            os.write(telling, str(error).encode())
+        finally:
+            os._exit(0)
+    os.close(telling)
+    try:
+        wait_for("the connection", lambda: select.select([listener.fileno()], [], [], 1)[0])
+        assert listener.accept() is None
+        with open(told) as pipe:
+            assert pipe.read() == "refused: it serves a VM"
+        assert caplog.messages == [f"process {pid} is refused at the control socket: it serves a VM"]
+    finally:
+        os.waitpid(pid, 0)
+        listener.close()
+
+
+def test_a_process_of_the_user_is_served(tmp_path: Path) -> None:
+    """One that this process has not started: a child's child whose parent has ended."""
+    listener = Listener(tmp_path / "instance.sock")
+    pid = os.fork()
+    if pid == 0:
+        first = os.getpid()
+        if os.fork() == 0:
+            while os.getppid() == first:
+                time.sleep(0.01)
+            with contextlib.suppress(MachineCannot), Client(listener.path) as client:
+                client.request("ps")
+        os._exit(0)
+    os.waitpid(pid, 0)
+    served = wait_for("the connection", listener.accept)
+    assert wait_for("the request", served.receive) == [{"op": "ps"}]
+    served.close()
+    listener.close()
 
 
 def test_a_socket_of_a_dead_instance_is_replaced_and_skipped(tmp_path: Path) -> None:
