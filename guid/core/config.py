@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from guid.core.key_sequence import KeySequence
 from guid.core.trusted import Label
 from guiproto.limits import CLIPBOARD_DEFAULT
+
+MIB: Final = 1 << 20
 
 
 class Limit(StrEnum):

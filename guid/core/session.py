@@ -12,7 +12,7 @@ place, but does not lend its buffer to windows without one.
 """
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from guid.core import validate
 from guid.core.clipboard import Clipboard, ClipboardKeys
@@ -28,7 +28,7 @@ from guid.core.commands import (
     SetTransientFor,
     UnmapWindow,
 )
-from guid.core.config import Limit, Quotas, SessionConfig
+from guid.core.config import MIB, Limit, Quotas, SessionConfig
 from guid.core.host_events import (
     ButtonEvent,
     CloseEvent,
@@ -57,8 +57,6 @@ from guid.core.windows import Window, WindowInfo, WindowTable
 from guiproto import limits
 from guiproto import messages as wire
 from guiproto.errors import PeerMisbehaved
-
-MIB: Final = 1 << 20
 
 __all__ = ["Quotas", "Session", "SessionConfig"]
 

@@ -17,8 +17,8 @@ from backends import registry
 from backends.base import DOOR, Backend
 from guid.config.labels import label
 from guid.control import LineSocket
+from guid.core.config import MIB, Quotas, SessionConfig
 from guid.core.key_sequence import KeySequence
-from guid.core.session import MIB, Quotas, SessionConfig
 from guid.hosts import registry as hosts
 from guid.hosts.base import HostConfig
 from guid.sandbox.confinement import confine
