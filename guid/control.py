@@ -7,7 +7,9 @@ A request is {"op": NAME, ...}; the answer is {"ok": true, ...} or {"ok": false,
 import array
 import contextlib
 import fcntl
+import functools
 import json
+import logging
 import os
 import socket
 import struct
@@ -17,14 +19,21 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from backends.rendezvous import bind
+from guid import ancestry
 from guiproto.errors import MachineCannot
 
-_LONGEST_LINE: Final = 4 * 1024 * 1024
+LONGEST_LINE: Final = 4 * 1024 * 1024
 _PEER_CREDENTIALS: Final = struct.Struct("iII")
+_READ_BYTES: Final = 64 * 1024
+_MOST_READS: Final = 32
+_MOST_BYTES: Final = 256 * 1024
+"""In one `receive`, about: whoever sends without end has to let others have their turn."""
 _MOST_DESCRIPTORS: Final = 16
 """That have arrived and were not taken yet."""
 
 Message = dict[str, Any]
+
+log = logging.getLogger("guid")
 
 
 class LineSocket:
@@ -42,6 +51,8 @@ class LineSocket:
         self._arrived: deque[int] = deque()
         self._leaving: deque[tuple[int, int]] = deque()
         """Descriptors to send, each with the number of bytes of `_out` that go before it."""
+        self.received = 0
+        """Bytes so far."""
         self.closed = False
 
     def fileno(self) -> int:
@@ -51,10 +62,14 @@ class LineSocket:
     @property
     def wants_write(self) -> bool:
         """Whether there is output that did not fit; poll for writing and call `flush`."""
-        return bool(self._out)
+        return bool(self._out) and not self.closed
 
     def send(self, message: Message, descriptor: int | None = None) -> None:
         """Queue a message and send what fits. `descriptor` goes with it, and is ours to close from now on."""
+        if self.closed:
+            if descriptor is not None:
+                os.close(descriptor)
+            return
         if descriptor is not None:
             self._leaving.append((len(self._out), descriptor))
         self._out += json.dumps(message).encode() + b"\n"
@@ -66,7 +81,7 @@ class LineSocket:
             try:
                 sent = self._send()
             except BlockingIOError:
-                if len(self._out) > _LONGEST_LINE:
+                if len(self._out) > LONGEST_LINE:
                     self.closed = True  # somebody who asks and does not read
                 return
             except OSError:
@@ -87,9 +102,15 @@ class LineSocket:
         os.close(descriptor)
         return sent
 
-    def receive(self) -> list[Message]:
-        """Every complete message that has arrived; `closed` is set at the end of the stream or on nonsense."""
-        while not self.closed:
+    def receive(self, *, everything: bool = False) -> list[Message]:
+        """The complete messages that have arrived; `closed` is set at the end of the stream or on nonsense.
+
+        Some of them, if that is much, unless it has to be `everything`, up to 4 MiB: the rest polls readable.
+        """
+        known, before, reads = len(self._in), self.received, 0
+        most_bytes, most_reads = (LONGEST_LINE, LONGEST_LINE) if everything else (_MOST_BYTES, _MOST_READS)
+        while not self.closed and reads < most_reads and self.received - before < most_bytes:
+            reads += 1
             try:
                 data = self._receive()
             except BlockingIOError:
@@ -99,17 +120,21 @@ class LineSocket:
             if not data:
                 self.closed = True
                 break
+            self.received += len(data)
             self._in += data
-            if len(self._in) > _LONGEST_LINE:
-                self.closed = True
-                return []
-        *lines, rest = bytes(self._in).split(b"\n")
-        self._in[:] = rest
+        end = self._in.rfind(b"\n", known) + 1
+        if len(self._in) - end > LONGEST_LINE:
+            self.closed = True
+            return []
+        if not end:  # nothing is looked at twice, however slowly a line comes
+            return []
+        lines = bytes(self._in[: end - 1]).split(b"\n")
+        del self._in[:end]
         messages = []
         for line in lines:
             try:
                 message = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 message = None
             if not isinstance(message, dict):
                 self.closed = True
@@ -119,8 +144,8 @@ class LineSocket:
 
     def _receive(self) -> bytes:
         if not self._ancillary:
-            return self._socket.recv(65536)
-        data, ancillary, _, _ = self._socket.recvmsg(65536, self._ancillary, socket.MSG_CMSG_CLOEXEC)
+            return self._socket.recv(_READ_BYTES)
+        data, ancillary, _, _ = self._socket.recvmsg(_READ_BYTES, self._ancillary, socket.MSG_CMSG_CLOEXEC)
         for level, kind, content in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 arrived = array.array("i")
@@ -164,16 +189,27 @@ class Listener:
         return self._socket.fileno()
 
     def accept(self) -> LineSocket | None:
-        """The next connection, or None; one from another user is refused."""
+        """The next connection, or None; one from another user, or from a process of a VM, is refused.
+
+        Those are what this process has started (workers, what starts with them, Qubes DB daemons), and, should one
+        have got rid of its parents, whoever has forsworn privileges as workers have, unless we have as well.
+        """
         try:
             sock, _ = self._socket.accept()
         except (BlockingIOError, ConnectionAbortedError):
             return None
         credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER_CREDENTIALS.size)
-        if _PEER_CREDENTIALS.unpack(credentials)[1] not in (os.getuid(), 0):
+        pid, uid, _ = _PEER_CREDENTIALS.unpack(credentials)
+        if uid not in (os.getuid(), 0):
             sock.close()
             return None
-        return LineSocket(sock)
+        line = LineSocket(sock)
+        if pid != os.getpid() and (why := _is_no_user(pid)):
+            log.warning("process %d is refused at the control socket: %s", pid, why)
+            line.send({"ok": False, "error": f"refused: {why}"})
+            line.close()
+            return None
+        return line
 
     def close(self) -> None:
         """Stop listening and leave nothing behind."""
@@ -182,6 +218,22 @@ class Listener:
             self.path.unlink(missing_ok=True)
         self.path.with_suffix(".lock").unlink(missing_ok=True)
         os.close(self._lock)
+
+
+def _is_no_user(pid: int) -> str:
+    """Why this process, which has connected, does not speak for the user; "" if it does."""
+    descends = ancestry.descends(pid, os.getpid())
+    forsworn = ancestry.gains_no_privileges(pid)
+    if descends is None or forsworn is None:
+        return "it has ended, or cannot be seen from here"
+    if descends:
+        return "it serves a VM"
+    return "it can gain no privileges, as what serves a VM" if forsworn and not _forsworn_here() else ""
+
+
+@functools.cache
+def _forsworn_here() -> bool:
+    return ancestry.gains_no_privileges() is True
 
 
 def _listening(path: Path) -> socket.socket:

@@ -41,6 +41,11 @@ class _Connection:
         self._decoder: Decoder | None = None
         self._broken: tuple[str, str] | None = None
 
+    @property
+    def decoded(self) -> int:
+        """Messages so far, without the hello; see `Decoder.decoded`."""
+        return 0 if self._decoder is None else self._decoder.decoded
+
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Add bytes from the peer; iterate `events()` to its end before the next call."""
         if self._decoder is not None:

@@ -74,6 +74,8 @@ class Decoder:
         self._reach = _REACH_MIN
         self._pause = 0
         self._broken: tuple[str, str] | None = None
+        self.decoded = 0
+        """Messages so far, each of a run; up to date whenever `messages` has come to its end."""
 
     @property
     def buffered(self) -> int:
@@ -96,6 +98,7 @@ class Decoder:
         exact = self._minor >= limits.SINCE_STRICT_LENGTH
         unpack_header, header_size = HEADER.unpack_from, HEADER.size
         message: Message | DamageBatch | None
+        single = 0
         while True:
             if self._skip:
                 self._step_over()
@@ -108,6 +111,7 @@ class Decoder:
                 message = self._batch(at, ready)
                 if message is not None:
                     self._at = at + len(message.windows) * _SHMIMAGE_BYTES
+                    self.decoded += len(message.windows)
                     yield message
                     continue
             entry = fixed.get(kind)
@@ -132,7 +136,9 @@ class Decoder:
                 self._at = at + header_size
                 self._skip = length
                 continue
+            single += 1
             yield message
+        self.decoded += single
         if self._at:
             del buffer[: self._at]
             self._at = 0

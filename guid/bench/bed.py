@@ -14,8 +14,10 @@ from typing import Any, Final
 
 from backends import registry
 from guid.bench.synthetic import SyntheticAgent
+from guid.config.settings import VmSettings
 from guid.spec import ViewSpec, VmSpec
-from guid.worker.process import Child, fork_worker
+from guid.worker.child import Child
+from guid.worker.process import fork_worker
 from guid.xserver import Xvfb
 from guiproto.errors import MachineCannot
 
@@ -25,6 +27,8 @@ DOMID: Final = 9
 _GUEST_OPTIONS: Final = ("-nolisten", "tcp", "-schedInterval", "1")
 """As an AppVM's own X server is started."""
 _TIMEOUT: Final = 20.0
+AT_FULL_SPEED: Final = VmSettings(max_message_rate=10_000_000)
+"""For figures of what a worker can do, instead of what it does for one VM."""
 
 
 class Bed:
@@ -46,11 +50,10 @@ class Bed:
         self._stack.close()
 
     @contextlib.contextmanager
-    def worker(self, domid: int = DOMID, name: str = "bench") -> Iterator[Child]:
+    def worker(self, domid: int = DOMID, name: str = "bench", settings: VmSettings | None = None) -> Iterator[Child]:
         """A worker for that domain, ended on exit."""
-        spec = VmSpec(
-            name=name, domid=domid, label="blue", view=ViewSpec(display=self.desk.display), environ=self.environ
-        )
+        view, settings = ViewSpec(display=self.desk.display), settings or VmSettings()
+        spec = VmSpec(name=name, domid=domid, label="blue", view=view, settings=settings, environ=self.environ)
         with self.running(fork_worker(spec)) as child:
             yield child
 
@@ -66,11 +69,13 @@ class Bed:
             os.close(child.pidfd)
 
     @contextlib.contextmanager
-    def synthetic(self, domid: int = DOMID) -> Iterator[tuple[Child, SyntheticAgent]]:
+    def synthetic(
+        self, domid: int = DOMID, settings: VmSettings | None = None
+    ) -> Iterator[tuple[Child, SyntheticAgent]]:
         """A worker with a synthetic agent that has shaken hands with it."""
         agent = SyntheticAgent(self.backend, domid, 0)
         try:
-            with self.worker(domid) as child:
+            with self.worker(domid, settings=settings) as child:
                 agent.connect()
                 yield child, agent
         finally:
@@ -105,7 +110,7 @@ def windows_of(child: Child) -> list[dict[str, Any]]:
         poll.poll(1000)
         for message in child.line.receive():
             if message.get("event") == "windows":
-                return list(message["windows"])
+                return list(message["rows"])
             if message.get("event") == "ended":
                 raise MachineCannot(f"the worker ended: {message.get('reason')}")
     raise MachineCannot("the worker does not answer")

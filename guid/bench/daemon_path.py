@@ -12,11 +12,11 @@ from typing import Any, Final
 import numpy as np
 
 from guid.bench.accounting import cpu_seconds
-from guid.bench.bed import Bed, windows_of
+from guid.bench.bed import AT_FULL_SPEED, Bed, windows_of
 from guid.bench.synthetic import SyntheticAgent, damage_messages
 from guid.bench.viewer import Viewer
 from guid.bench.workloads import Workload
-from guid.worker.process import Child
+from guid.worker.child import Child
 from guiproto.limits import BYTES_PER_PIXEL
 from guiproto.messages import Destroy
 from shm.xconn import XConnection
@@ -30,7 +30,7 @@ _POSITION: Final = 40
 
 def daemon_path(bed: Bed, workload: Workload, seconds: float) -> dict[str, Any]:
     """A synthetic agent drives one real worker."""
-    with bed.synthetic() as (child, agent):
+    with bed.synthetic(settings=AT_FULL_SPEED) as (child, agent):
         width, height = workload.size
         pages = [agent.window(1 + n, _POSITION + n, _POSITION, width, height) for n in range(workload.windows)]
         chunks = _chunks(workload)

@@ -21,7 +21,7 @@ from Xlib.ext import damage, xtest
 
 from guid.bench.bed import DESK, Bed, windows_of
 from guid.bench.stats import Distribution
-from guid.worker.process import Child
+from guid.worker.child import Child
 from guid.xserver import Xvfb
 from guiproto.errors import MachineCannot
 from shm.xconn import RawEvents, XConnection

@@ -17,7 +17,8 @@ from guid.bench.bed import Bed
 from guid.bench.stages import Stage
 from guid.runtime import runtime_dir
 from guid.spec import ViewSpec, VmSpec
-from guid.worker.process import Child, fork_worker
+from guid.worker.child import Child
+from guid.worker.process import fork_worker
 from guiproto.errors import MachineCannot
 
 NAME: Final = "bench"

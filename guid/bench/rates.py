@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 from guid.bench.accounting import cpu_seconds
-from guid.bench.bed import Bed
-from guid.worker.process import Child
+from guid.bench.bed import AT_FULL_SPEED, Bed
+from guid.worker.child import Child
 from guiproto.limits import BYTES_PER_PIXEL
 from guiproto.messages import Create, Destroy, Map, WindowDump
 
@@ -16,7 +16,7 @@ _SMALL = (320, 200)
 
 def rates(bed: Bed, count: int) -> list[dict[str, Any]]:
     """`count` operations of each kind; every row has `per_s` and the worker's CPU microseconds for one."""
-    with bed.synthetic() as (child, agent):
+    with bed.synthetic(settings=AT_FULL_SPEED) as (child, agent):
         width, height = _LARGE
         large = agent.window(1, 40, 40, width, height)
         small = agent.share(_SMALL[0] * _SMALL[1] * BYTES_PER_PIXEL)

@@ -16,9 +16,9 @@ from typing import Any, Final
 import numpy as np
 
 from backends.base import SharedPages
-from guid.bench.bed import DESK, Bed, windows_of
+from guid.bench.bed import AT_FULL_SPEED, DESK, Bed, windows_of
 from guid.bench.synthetic import SyntheticAgent, damage_messages
-from guid.worker.process import Child
+from guid.worker.child import Child
 
 _FIRST_DOMID: Final = 100
 _LARGEST: Final = (640, 360)
@@ -32,7 +32,7 @@ def shares(bed: Bed, vms: int, seconds: float) -> dict[str, Any]:
     """Frames per second of `vms` VMs: in all, of the one with the fewest and the most, and Jain's index."""
     fork = multiprocessing.get_context("fork")
     with contextlib.ExitStack() as stack:
-        pairs = [stack.enter_context(bed.synthetic(_FIRST_DOMID + number)) for number in range(vms)]
+        pairs = [stack.enter_context(bed.synthetic(_FIRST_DOMID + number, AT_FULL_SPEED)) for number in range(vms)]
         for (_, agent), place in zip(pairs, places(vms), strict=True):
             noise(agent, agent.window(1, *place), *place[2:])
         start = time.monotonic() + 0.2

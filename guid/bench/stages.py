@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from guid.bench.accounting import children
 from guid.bench.bed import DESK, DOMID, Bed, windows_of
-from guid.worker.process import Child
+from guid.worker.child import Child
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from guid.bench.full_path import performance
 from guid.bench.painter import Rect
 from guid.bench.stages import ours
 from guid.bench.synthetic import SyntheticAgent, damage_messages
-from guid.worker.process import Child
+from guid.worker.child import Child
 from guiproto.encoder import encode
 from guiproto.errors import MachineCannot
 from guiproto.limits import VERSION_MINOR

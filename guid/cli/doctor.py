@@ -9,6 +9,8 @@ from typing import Any
 from backends import registry
 from guid.cli import options
 from guid.cli.table import print_table
+from guid.config.configuration import Configuration
+from guid.core.config import Limit
 from guid.sandbox.confinement import in_force
 from guiproto.errors import MachineCannot
 
@@ -30,6 +32,7 @@ def main(args: argparse.Namespace) -> int:
     rows = [_backend(name) for name in registry.names()] + [
         _x11(args.display or os.environ.get("DISPLAY")),
         _row("confinement", [], in_force()),
+        _limits(),
     ]
     if args.json:
         print(json.dumps(rows, indent=2))
@@ -43,7 +46,22 @@ def main(args: argparse.Namespace) -> int:
             ],
             empty="",
         )
-    return 0 if any(row["usable"] for row in rows[:-1]) else 1
+    return 0 if any(row["usable"] for row in rows[:-2]) else 1
+
+
+def _limits() -> dict[str, Any]:
+    """Those of a VM about which nothing else is configured."""
+    try:
+        configuration = Configuration.read()
+    except MachineCannot as error:
+        return _row("limits", str(error).splitlines(), [])
+    settings = configuration.settings("", "", {})
+    limits = set(Limit)
+    others = [f"label.{name}" for name, values in configuration.labels.values() if values.keys() & limits]
+    others += [f"vm.{name}" for name, values in configuration.vms.items() if values.keys() & limits]
+    said = ", ".join(f"{limit} {getattr(settings, limit)}" for limit in Limit)
+    elsewhere = f"; others are in {', '.join(others)}" if others else ""
+    return _row("limits", [], [f"A VM has {said}{elsewhere}."])
 
 
 def _row(what: str, missing: Sequence[str], notes: Sequence[str]) -> dict[str, Any]:

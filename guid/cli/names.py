@@ -17,6 +17,15 @@ def served(runtime: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def limits(runtime: Path) -> list[dict[str, Any]]:
+    """A row of `guid ps --limits` for each."""
+    rows: list[dict[str, Any]] = []
+    for client in instances(runtime):
+        with client, contextlib.suppress(HungUp):
+            rows += client.request("usage")["usage"]
+    return rows
+
+
 def refuse_taken_name(runtime: Path, name: str) -> None:
     """Raises MachineCannot if a VM of that name is served already."""
     for row in served(runtime):

@@ -103,6 +103,28 @@ class VmSettings:
         live=True,
     )
 
+    max_windows: int = _setting(
+        2000,
+        "most windows at a time, with those that are hidden; further ones are not shown",
+        _between(10, 20_000),
+        live=True,
+    )
+    max_window_memory: int = _setting(
+        2048,
+        "most MiB of all its windows' pixels, which count four times with a `scale`; windows beyond that stay empty",
+        _between(16, 65_536),
+        live=True,
+    )
+    max_tray_icons: int = _setting(
+        32, "most icons in the notification area; further ones are not shown", _between(0, 256), live=True
+    )
+    max_message_rate: int = _setting(
+        50_000,
+        "most messages a second, of which one that makes or changes a window counts as ten; more are read later",
+        _between(1000, 10_000_000),
+        live=True,
+    )
+
     keyboard_layout: str = _setting(
         "desktop", 'the keyboard: "desktop" follows the desktop\'s, "" leaves it alone', _is_layout
     )

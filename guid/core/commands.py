@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from guid.core.config import Limit
 from guid.core.trusted import CursorName, Geometry, SizeHints, StateFlags, Title, WindowClass, WindowId
 from guiproto.messages import Message
 from shm.damage import EitherRects
@@ -144,6 +145,13 @@ class Notify:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitReached:
+    """The VM wants more than that quota allows, and does not get it."""
+
+    limit: Limit
+
+
+@dataclass(frozen=True, slots=True)
 class BeginCopy:
     """The user wants this VM's clipboard for other VMs. One of the next two follows, or nothing if the agent goes."""
 
@@ -168,5 +176,5 @@ class WantPaste:
 Command = (
     SendToAgent | CreateWindow | DestroyWindow | MapWindow | UnmapWindow | ConfigureWindow | AttachBuffer | DetachBuffer
     | SetTitle | SetClass | SetHints | SetState | Maximize | SetTransientFor | SetCursor | DockWindow | Log | Notify
-    | BeginCopy | Copied | NotCopied | WantPaste
+    | LimitReached | BeginCopy | Copied | NotCopied | WantPaste
 )  # fmt: skip

@@ -1,15 +1,28 @@
 """What the user decides about a VM's session, and what a session may cost at most."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
 
 from guid.core.key_sequence import KeySequence
 from guid.core.trusted import Label
 from guiproto.limits import CLIPBOARD_DEFAULT
 
+MIB: Final = 1 << 20
+
+
+class Limit(StrEnum):
+    """The quotas that the user sets, by the names of the settings."""
+
+    WINDOWS = "max_windows"
+    WINDOW_MEMORY = "max_window_memory"
+    TRAY_ICONS = "max_tray_icons"
+    MESSAGE_RATE = "max_message_rate"
+
 
 @dataclass(frozen=True, slots=True)
 class Quotas:
-    """Bounds on what one VM makes the GUI domain hold. What is beyond is refused with a line in the log.
+    """Bounds on what one VM makes the GUI domain hold and do. What is beyond is refused, and the user is told once.
 
     A program that runs wild must not take its VM's other windows with it, so the first step past a quota never ends
     the session; only `refused`, which would cost memory in the daemon, does.
@@ -18,12 +31,21 @@ class Quotas:
     windows: int = 2000
     """Windows at a time. Toolkits keep every menu and tooltip they ever showed as an unmapped window, so hundreds are
     normal after a day's work; ten times that is a program gone wild."""
+    tray_icons: int = 32
+    """Icons in the notification area: panels give each the same room, and most VMs have none."""
+    messages: int = 50_000
+    """Messages a second. More are read later; see `guid.worker.throttle` for what counts how much.
+
+    A program that draws one small thing after the other makes an agent send a tenth of that.
+    """
     refused: int = 65536
     """Ids of refused windows that are remembered, so that what is said about them later is no violation."""
     icon: int = 256
     """Longest side of an icon in the notification area, in pixels: such are copied to be shown."""
     pages: int = 1 << 19
     """Pages of all window buffers together: 2 GiB, or 64 windows that fill a 4K screen each."""
+    page_weight: int = 1
+    """As how many a page of a buffer counts: more than one where the display server keeps a copy of it."""
 
 
 @dataclass(frozen=True, slots=True)

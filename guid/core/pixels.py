@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from guid.core import validate
 from guid.core.commands import AttachBuffer, Command, DetachBuffer, Paint, SendToAgent
-from guid.core.config import SessionConfig
+from guid.core.config import Limit, SessionConfig
 from guid.core.damage import Damage
 from guid.core.notices import Notices
 from guid.core.windows import Window, WindowTable
@@ -113,10 +113,7 @@ class Pixels:
             return [*said, *self.detach(window), acknowledge]
         if not self._windows.has_pages(window, len(buffer.refs)):
             # The old buffer is given up as well: the agent frees it when it reads the acknowledgement.
-            quota = self._config.quotas.pages
-            said = self._notices.tell_once(
-                f"window buffers take more than the quota of {quota} pages: some windows are empty"
-            )
+            said = self._notices.reached(Limit.WINDOW_MEMORY)
             return [*said, *self.detach(window), acknowledge]
         self._windows.attach(window, (buffer.width, buffer.height), len(buffer.refs))
         attach = AttachBuffer(window.id, buffer.width, buffer.height, buffer.refs, frames, buffer.offset)

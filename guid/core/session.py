@@ -28,7 +28,7 @@ from guid.core.commands import (
     SetTransientFor,
     UnmapWindow,
 )
-from guid.core.config import Quotas, SessionConfig
+from guid.core.config import MIB, Limit, Quotas, SessionConfig
 from guid.core.host_events import (
     ButtonEvent,
     CloseEvent,
@@ -133,6 +133,9 @@ class Session:
 
     def reconfigure(self, config: SessionConfig) -> list[Command]:
         """The user has changed the settings: they count from now on, and titles are said again for a host's sake."""
+        if config.quotas != self._config.quotas:
+            self._windows.quotas = config.quotas
+            self._notices.forget_limits()
         self._config = config
         self._pixels.reconfigure(config)
         self._looks.reconfigure(config)
@@ -188,14 +191,19 @@ class Session:
         """Every window, for `guid windows`."""
         return self._windows.info()
 
+    def usage(self) -> dict[str, int]:
+        """How much of its quotas the VM uses, as far as the session knows; memory in MiB, rounded up."""
+        windows = self._windows
+        memory = -(-windows.pages * windows.quotas.page_weight * limits.PAGE_SIZE // MIB)
+        return {Limit.WINDOWS: len(windows), Limit.WINDOW_MEMORY: memory, Limit.TRAY_ICONS: windows.icons}
+
     # --- the agent ---
 
     def _create(self, message: wire.Create) -> list[Command]:
         room = self._windows.has_room(message.window)
         geometry = validate.create(message)
         if not room:
-            quota = self._config.quotas.windows
-            return self._notices.tell_once(f"more windows than the quota of {quota}: further ones are not shown")
+            return self._notices.reached(Limit.WINDOWS)
         window = Window(WindowId(message.window), Placement(geometry, geometry), override_redirect=False)
         self._windows.add(window)
         said = self._places.revalidate(window, wanted=bool(message.override_redirect))
@@ -247,8 +255,9 @@ class Session:
         sizes = [(window.placement.shown.width, window.placement.shown.height), window.buffer or (0, 0)]
         if max(map(max, sizes)) > self._config.quotas.icon:
             return self._notices.once("an icon for the notification area is too large and not shown")
+        if not self._windows.dock(window):
+            return self._notices.reached(Limit.TRAY_ICONS)
         window.override_redirect = False
-        window.docked = True
         return [DockWindow(window.id)]
 
     def _configure(self, message: wire.Configure) -> list[Command]:

@@ -63,13 +63,20 @@ class WindowTable:
     """Windows by the agent's id, and how much of the quotas they use."""
 
     def __init__(self, quotas: Quotas) -> None:
-        self._quotas = quotas
+        self.quotas = quotas
+        """May be changed: what is there already stays."""
         self._windows: dict[int, Window] = {}
         self._refused: set[int] = set()
-        self._pages = 0
+        self.pages = 0
+        """Of all buffers."""
+        self.icons = 0
+        """How many are docked."""
 
     def __iter__(self) -> Iterator[Window]:
         return iter(self._windows.values())
+
+    def __len__(self) -> int:
+        return len(self._windows)
 
     def find(self, number: int) -> Window | None:
         """The window, or None where there is none: for events of the desktop, which may come late."""
@@ -96,10 +103,10 @@ class WindowTable:
         """
         if number in self._windows or number in self._refused:
             raise PeerMisbehaved("window exists already", f"0x{number:x}")
-        if len(self._windows) < self._quotas.windows:
+        if len(self._windows) < self.quotas.windows:
             return True
-        if len(self._refused) >= self._quotas.refused:
-            raise PeerMisbehaved("quota: windows", f"{self._quotas.refused} more than {self._quotas.windows} windows")
+        if len(self._refused) >= self.quotas.refused:
+            raise PeerMisbehaved("quota: windows", f"{self.quotas.refused} more than {self.quotas.windows} windows")
         self._refused.add(number)
         return False
 
@@ -113,19 +120,28 @@ class WindowTable:
         if window is None:
             self._refused.discard(number)
             return
-        self._pages -= window.pages
+        self.pages -= window.pages
+        self.icons -= window.docked
         for other in self._windows.values():
             if other.transient_for == number:
                 other.transient_for = None
 
     def has_pages(self, window: Window, pages: int) -> bool:
         """Whether the quota allows `window` a buffer of so many pages instead of the one it has."""
-        return self._pages - window.pages + pages <= self._quotas.pages
+        return (self.pages - window.pages + pages) * self.quotas.page_weight <= self.quotas.pages
 
     def attach(self, window: Window, size: tuple[int, int] | None, pages: int) -> None:
         """Note the window's buffer, or that it has none."""
-        self._pages += pages - window.pages
+        self.pages += pages - window.pages
         window.buffer, window.pages = size, pages
+
+    def dock(self, window: Window) -> bool:
+        """Note that it is an icon in the notification area, if the quota allows one more; whether it does."""
+        if self.icons >= self.quotas.tray_icons:
+            return False
+        window.docked = True
+        self.icons += 1
+        return True
 
     def owner(self, window: Window, number: int) -> WindowId | None:
         """The window that `window` is transient for if it says it is for `number`: None unless that makes sense.

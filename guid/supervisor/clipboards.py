@@ -4,7 +4,6 @@ A text stays in the descriptor that a worker has sent, and is never read here. W
 the user pressed a key, for they have the display; in everything else they are checked.
 """
 
-import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,8 +17,6 @@ from guid.spec import VmSpec
 from guid.supervisor.vm import Vm
 from guiproto.errors import MachineCannot
 from guiproto.limits import CLIPBOARD_MAX
-
-log = logging.getLogger("guid")
 
 
 class Asker(Protocol):
@@ -136,8 +133,7 @@ class Clipboards:
             if fd is not None:
                 os.close(fd)
             self._of(vm).give_up(spec.name)
-            vm.say("its worker sent no clipboard, but something else; it is ended", logging.WARNING)
-            child.disown()
+            child.disown("its worker sent no clipboard, but something else")
             return
         if size > spec.settings.max_clipboard_size:
             os.close(fd)

@@ -15,7 +15,8 @@ from guid.control import LineSocket
 from guid.runtime import qubesdb_dir, runtime_dir
 from guid.spec import VmSpec
 from guid.supervisor.vm import Vm
-from guid.worker.process import Child, enter, fork
+from guid.worker.child import Child
+from guid.worker.process import enter, fork
 from guiproto.errors import MachineCannot
 from qubesdb.daemon import Daemon, admin_daemon
 from qubesdb.keys import DEFAULT_USER, GUI_DOMAIN, GUI_ENABLED, GUI_NEXT, NAME, VM_TYPE
@@ -77,21 +78,26 @@ class Databases:
         for running in self._running.values():
             child = running.child
             if child is not None and fd in (child.pidfd, child.line.fileno()):
-                self._spoke(running, child)
+                self._spoke(running, child, ended=fd == child.pidfd)
                 if fd == child.pidfd:
                     self._died(running)
                 elif child.line.closed:
                     self._poll.unregister(child.line.fileno())  # it is about to end; its pidfd will tell
+                    child.hung_up(self._clock())
                 return True
         return False
 
     def deadlines(self) -> list[float]:
         """Moments at which `due` has something to do."""
-        return [running.restart_at for running in self._running.values() if running.restart_at is not None]
+        moments = [running.restart_at for running in self._running.values()]
+        moments += [running.child.overdue_at for running in self._running.values() if running.child is not None]
+        return [moment for moment in moments if moment is not None]
 
     def due(self, now: float) -> None:
-        """Start again what has waited long enough."""
+        """Start again what has waited long enough, and end what should have ended."""
         for running in self._running.values():
+            if running.child is not None:
+                running.child.due(now)
             if running.restart_at is not None and running.restart_at <= now:
                 running.restart_at = None
                 self._start(running)
@@ -120,21 +126,21 @@ class Databases:
                 running.child.line.send({"path": path, "value": value})
             running.untold.clear()
 
-    def _spoke(self, running: _Running, child: Child) -> None:
-        for message in child.hear():
+    def _spoke(self, running: _Running, child: Child, *, ended: bool) -> None:
+        for message in child.hear(ended=ended):
             if message.get("event") == "log":
-                level = int(message.get("level", logging.INFO))
-                running.vm.say(f"Qubes DB: {message.get('text')}", level)
+                running.vm.say(f"Qubes DB: {message['text']}", message["level"])
             elif message.get("event") == "ended":
                 running.last_words = str(message.get("reason", ""))
 
     def _died(self, running: _Running) -> None:
+        fault = running.child.fault if running.child is not None else ""
         self._reap(running)
         healthy = self._clock() - running.started >= _HEALTHY_AFTER
         running.backoff = _BACKOFF_FIRST if healthy or not running.backoff else min(2 * running.backoff, _BACKOFF_MAX)
         running.restart_at = self._clock() + running.backoff
-        reason, running.last_words = running.last_words or "its daemon was killed, or failed", ""
-        running.vm.say(f"Qubes DB: {reason}; again in {running.backoff:g} s", logging.WARNING)
+        reason, running.last_words = fault or running.last_words or "its daemon was killed, or failed", ""
+        running.vm.report(f"Qubes DB: {reason}; again in {running.backoff:g} s", logging.WARNING)
 
     def _end(self, name: str) -> bool:
         """Whether there was one."""

@@ -36,6 +36,7 @@ class LiveSettings:
         running, wanted = vm.spec.settings, self.resolve(vm.spec).settings
         changed = {name: getattr(wanted, name) for name in ABOUT if getattr(wanted, name) != getattr(running, name)}
         now = {name: value for name, value in changed.items() if name in LIVE}
+        vm.reached -= now.keys()
         if now and vm.child is not None:
             vm.spec = dataclasses.replace(vm.spec, settings=running.but(now))
             vm.child.line.send({"op": "settings", "settings": dataclasses.asdict(vm.spec.settings)})

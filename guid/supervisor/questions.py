@@ -10,7 +10,8 @@ from guid.config.labels import label
 from guid.control import LineSocket
 from guid.spec import VmSpec
 from guid.supervisor.question import Question
-from guid.worker.process import Child, fork
+from guid.worker.child import Child
+from guid.worker.process import fork
 from guiproto.errors import MachineCannot
 
 ANSWER_SECONDS: Final = 30.0
@@ -73,7 +74,7 @@ class Questions:
         for target, question in self._open.items():
             child = question.child
             if fd in (child.line.fileno(), child.pidfd):
-                for message in child.hear():
+                for message in child.hear(ended=fd == child.pidfd):
                     if message.get("event") == "ended":
                         question.answer = str(message.get("reason"))
                 if fd == child.pidfd or child.line.closed:

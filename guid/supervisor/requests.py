@@ -13,9 +13,10 @@ from guid.config.gui_domains import GuiDomain
 from guid.control import LineSocket, Listener, Message
 from guid.spec import VmSpec
 from guid.supervisor.clipboards import Clipboards
+from guid.supervisor.limits import usage_row
+from guid.supervisor.queries import Queries
 from guid.supervisor.swaps import Done
 from guid.supervisor.vm import Vm
-from guid.supervisor.window_queries import WindowQueries
 from guiproto.errors import MachineCannot
 
 
@@ -69,7 +70,7 @@ class Control(Protocol):
 class Requests:
     """The clients of `listener`, polled through `poll`."""
 
-    def __init__(self, listener: Listener, poll: select.epoll, control: Control, queries: WindowQueries) -> None:
+    def __init__(self, listener: Listener, poll: select.epoll, control: Control, queries: Queries) -> None:
         self._listener = listener
         self._poll = poll
         self._control = control
@@ -79,6 +80,7 @@ class Requests:
         self._handlers: dict[str, Callable[[LineSocket, Message], None]] = {
             "ps": self._ps,
             "windows": self._windows,
+            "usage": self._usage,
             "stop": self._stop,
             "run": self._run,
             "resume": self._resume,
@@ -157,7 +159,20 @@ class Requests:
 
     def _windows(self, client: LineSocket, request: Message) -> None:  # noqa: ARG002 - one signature for all
         vms = self._control.vms.values()
-        self._queries.ask(vms, lambda rows, silent: client.send({"ok": True, "windows": rows, "silent": silent}))
+        self._queries.ask(
+            "windows", vms, lambda rows, silent: client.send({"ok": True, "windows": rows, "silent": silent})
+        )
+
+    def _usage(self, client: LineSocket, request: Message) -> None:  # noqa: ARG002 - one signature for all
+        """How much of its limits each VM uses; nothing is known of those that are not shown now."""
+        vms = dict(self._control.vms)
+
+        def answer(rows: list[dict[str, Any]], silent: list[str]) -> None:
+            used = {row["vm"]: row for row in rows}
+            limits = [usage_row(vm, used.get(name)) for name, vm in vms.items()]
+            client.send({"ok": True, "usage": limits, "silent": silent})
+
+        self._queries.ask("usage", vms.values(), answer)
 
     def _stop(self, client: LineSocket, request: Message) -> None:
         vms = self._control.vms

@@ -17,6 +17,7 @@ from typing import Any, Final
 from backends.base import DomainDriver, DomainSpec, DomainState
 from guid.config.configuration import Configuration
 from guid.control import Listener, Message
+from guid.core.config import Limit
 from guid.logs import about
 from guid.notifications import Notifications
 from guid.runtime import runtime_dir
@@ -27,16 +28,17 @@ from guid.supervisor.databases import Databases
 from guid.supervisor.desktops import Desktops
 from guid.supervisor.domains import Domains, Shown
 from guid.supervisor.drivers import Drivers
+from guid.supervisor.limits import limit_text
 from guid.supervisor.live_settings import LiveSettings
 from guid.supervisor.orders import DatabaseOrders
+from guid.supervisor.queries import Queries
 from guid.supervisor.questions import Questions
 from guid.supervisor.requests import Requests
 from guid.supervisor.saved import SavedVms
 from guid.supervisor.swaps import Done, Orders, Swaps
 from guid.supervisor.vm import Vm
-from guid.supervisor.window_queries import WindowQueries
 from guid.supervisor.workers import Workers
-from guid.worker.process import Child
+from guid.worker.child import Child
 from guiproto.errors import MachineCannot
 
 _STOP_SECONDS: Final = 5.0
@@ -77,7 +79,7 @@ class Supervisor:
         self._databases = Databases(self._poll, clock)
         self._desktops = Desktops(self._databases.tell)
         self._workers = Workers(self, self._vms, self._drivers, self._poll, clock)
-        self._queries = WindowQueries(clock)
+        self._queries = Queries(clock)
         self._swaps = Swaps(self, orders or DatabaseOrders(runtime_dir()), self._poll, clock)
         self._questions = Questions(self._poll, clock)
         self.clipboards = Clipboards(
@@ -154,7 +156,7 @@ class Supervisor:
 
     def windows(self, answer: Callable[[list[dict[str, Any]]], None]) -> None:
         """Ask the workers for their windows; `answer` is called from the loop with those of the ones that replied."""
-        self._queries.ask(self._vms.values(), lambda rows, _silent: answer(rows))
+        self._queries.ask("windows", self._vms.values(), lambda rows, _silent: answer(rows))
 
     def notify(self, vm: Vm, text: str) -> None:
         """Tell the user something about a VM."""
@@ -270,14 +272,22 @@ class Supervisor:
 
     def worker_said(self, vm: Vm, message: Message) -> None:
         """Its worker said something."""
-        if message.get("event") == "windows":
-            self._queries.answered(vm.spec.name, message)
-        elif message.get("event") == "notify":
-            self.tell_user(vm, message["text"])
-        elif message.get("event") == "desktop":
-            self._desktops.said(vm, message)
+        match message["event"]:
+            case "windows" | "usage":
+                self._queries.answered(vm.spec.name, message)
+            case "notify":
+                self.tell_user(vm, message["text"])
+            case "limit":
+                self._limit_reached(vm, Limit(message["limit"]))
+            case "desktop":
+                self._desktops.said(vm, message)
         self.clipboards.said(vm, message)
         self._swaps.present_said(vm.spec.name, message)
+
+    def _limit_reached(self, vm: Vm, limit: Limit) -> None:
+        if limit not in vm.reached:
+            vm.reached.add(limit)
+            self.notify(vm, limit_text(limit, vm.spec.settings))
 
     def worker_gone(self, vm: Vm) -> bool:
         """Its worker has ended."""

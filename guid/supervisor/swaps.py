@@ -11,7 +11,7 @@ from guid.control import Message
 from guid.core.swap import Await, Command, Do, Finished, Swap
 from guid.spec import VmSpec
 from guid.supervisor.vm import Vm
-from guid.worker.process import Child
+from guid.worker.child import Child
 from guiproto.errors import MachineCannot
 
 Done = Callable[[bool, str], None]
@@ -130,7 +130,7 @@ class Swaps:
 
     def _target_spoke(self, moving: _Moving, child: Child, *, ended: bool) -> None:
         swap, vm = moving.swap, moving.vm
-        for message in child.hear():
+        for message in child.hear(ended=ended):
             match message.get("event"):
                 case "ready":
                     self._carry_out(moving, swap.target_ready(self._clock()))
@@ -153,7 +153,7 @@ class Swaps:
         if ended:
             child.end(self._poll)
             moving.child = None
-            self._carry_out(moving, swap.target_ended(moving.last_words or "its worker was killed"))
+            self._carry_out(moving, swap.target_ended(child.fault or moving.last_words or "its worker was killed"))
         elif child.line.closed:
             self._poll.unregister(child.line.fileno())  # it is about to end; its pidfd will tell
 

@@ -10,7 +10,7 @@ from backends.base import Domain
 from guid.control import LineSocket, Message
 from guid.logs import Allowance, about, cleaned
 from guid.spec import VmSpec
-from guid.worker.process import Child
+from guid.worker.child import Child
 
 log = logging.getLogger("guid")
 
@@ -35,6 +35,8 @@ class Vm:
     """Of its Qubes DB daemon."""
     kept: bool = False
     """Goes on without followers."""
+    reached: set[str] = field(default_factory=set)
+    """The limits that it has reached, and of which the user has been told."""
     allowance: Allowance = field(default_factory=Allowance)
     """For what is said about it: a VM can make its worker say much."""
 
@@ -51,6 +53,7 @@ class Vm:
             "state": self.state,
             "reason": self.reason,
             "restarts": self.restarts,
+            "reached": sorted(self.reached),
             "worker_pid": self.child.pid if self.child is not None else None,
             "qubesdb_pid": self.database_pid,
             "vm_pid": self.domain.pid if self.domain is not None else None,
@@ -68,10 +71,11 @@ class Vm:
         if left_out is None:
             return
         if left_out:
-            self._say(f"{left_out} messages were left out, because there were too many", logging.WARNING)
-        self._say(text, level)
+            self.report(f"{left_out} messages were left out, because there were too many", logging.WARNING)
+        self.report(text, level)
 
-    def _say(self, text: str, level: int) -> None:
+    def report(self, text: str, level: int) -> None:
+        """The same for what no VM can cause often."""
         name = self.spec.name
         line = cleaned(text if text.startswith(f"{name}: ") else f"{name}: {text}")
         log.log(level, "%s", line, extra=about(name))

@@ -12,7 +12,8 @@ from backends import registry
 from backends.base import DOOR, DomainDriver
 from guid.control import LineSocket
 from guid.spec import VmSpec
-from guid.worker.process import Child, leave_parent
+from guid.worker.child import Child
+from guid.worker.process import leave_parent
 from guiproto.limits import GUI_PORT
 
 

@@ -15,7 +15,8 @@ from guid.spec import VmSpec
 from guid.supervisor.drivers import Drivers
 from guid.supervisor.vm import Vm
 from guid.supervisor.within import start_worker_within
-from guid.worker.process import Child, fork_worker
+from guid.worker.child import Child
+from guid.worker.process import fork_worker
 from guiproto.errors import MachineCannot
 
 _BACKOFF_FIRST: Final = 0.25
@@ -115,11 +116,15 @@ class Workers:
 
     def deadlines(self) -> list[float]:
         """When `due` has something to do."""
-        return [vm.restart_at for vm in self._vms.values() if vm.restart_at is not None]
+        moments = [vm.restart_at for vm in self._vms.values()]
+        moments += [vm.child.overdue_at for vm in self._vms.values() if vm.child is not None]
+        return [moment for moment in moments if moment is not None]
 
     def due(self, now: float) -> None:
-        """Start again what has waited long enough."""
+        """Start again what has waited long enough, and end what should have ended."""
         for vm in list(self._vms.values()):
+            if vm.child is not None:
+                vm.child.due(now)
             if vm.restart_at is not None and vm.restart_at <= now:
                 self.start(vm)
 
@@ -130,20 +135,23 @@ class Workers:
         self._owner.state_changed(vm)
 
     def _spoke(self, vm: Vm, child: Child, *, ended: bool) -> None:
-        for message in child.hear():
+        for message in child.hear(ended=ended):
             self._owner.worker_said(vm, message)
             if vm.child is not child:
                 return  # it was the last that this one had to say
+            if child.fault:
+                break
             self._hear(vm, message)
         if ended:
             self._ended(vm)
         elif child.line.closed:
             self._poll.unregister(child.line.fileno())  # it is about to end; its pidfd will tell
+            child.hung_up(self._clock())
 
     def _hear(self, vm: Vm, message: Message) -> None:
         match message.get("event"):
             case "log":
-                vm.say(str(message.get("text")), int(message.get("level", logging.INFO)))
+                vm.say(message["text"], message["level"])
             case "ready":
                 self.enter(vm, "waiting")
             case "disconnected":
@@ -156,6 +164,7 @@ class Workers:
                 vm.last_words = message
 
     def _ended(self, vm: Vm) -> None:
+        fault = vm.child.fault if vm.child is not None else ""
         killed = self.drop(vm)
         if self._owner.worker_gone(vm):
             return
@@ -167,6 +176,10 @@ class Workers:
             return
         # Being killed is nobody's fault here; everything else may be the agent's doing, and it may do it again.
         healthy = vm.state == "connected" and (killed or self._clock() - vm.started >= _HEALTHY_AFTER)
+        if fault:
+            self._owner.tell_user(vm, f"{fault}, and was ended")
+            self._again(vm, f"{fault}, and was ended")
+            return
         if kind == "violation":
             self._owner.tell_user(vm, f"its session ended: {reason}")
         self._again(vm, reason, "session ended: " if kind == "violation" else "", healthy=healthy)
@@ -178,4 +191,5 @@ class Workers:
         vm.restart_at = self._clock() + vm.backoff
         vm.reason = reason
         self.enter(vm, "restarting")
-        vm.say(f"{what}{reason}; again in {vm.backoff:g} s", logging.WARNING)
+        say = vm.say if healthy else vm.report  # pauses that grow make it rare
+        say(f"{what}{reason}; again in {vm.backoff:g} s", logging.WARNING)

@@ -4,110 +4,34 @@ time: its worker, and its Qubes DB daemon.
 
 import contextlib
 import ctypes
-import dataclasses
 import gc
 import logging
 import os
-import select
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from collections.abc import Callable
+from typing import Final, NoReturn
 
 from backends import registry
 from backends.base import DOOR, Backend
 from guid.config.labels import label
-from guid.control import LineSocket, Message
+from guid.control import LineSocket
+from guid.core.config import MIB, Quotas, SessionConfig
 from guid.core.key_sequence import KeySequence
-from guid.core.session import Quotas, SessionConfig
 from guid.hosts import registry as hosts
 from guid.hosts.base import HostConfig
 from guid.sandbox.confinement import confine
 from guid.spec import VmSpec
+from guid.worker.child import Child
 from guid.worker.worker import Worker
 from guiproto.errors import MachineCannot, PeerMisbehaved
-from guiproto.limits import GUI_PORT
+from guiproto.limits import GUI_PORT, PAGE_SIZE
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NAME: Final = 15
-_MAGNIFIED_SHARE: Final = 4
-"""What part of the usual pages a VM may have whose windows are magnified."""
-
-
-@dataclass(frozen=True, slots=True)
-class Child:
-    """A running one: its pid, a descriptor that is readable when it has ended, and the line to it."""
-
-    pid: int
-    pidfd: int
-    line: LineSocket
-
-    def hear(self) -> list[Message]:
-        """What it has said since the last time. One that says anything but `_WORDS` is ours no more, and killed."""
-        messages = self.line.receive()
-        for number, message in enumerate(messages):
-            if not _is_word(message):
-                self.disown()
-                return messages[:number]
-        return messages
-
-    def disown(self) -> None:
-        """It has said what it must not say: kill it. What becomes of that is seen at `pidfd`."""
-        self._kill()
-
-    def end(self, poll: select.epoll, patience: float = 0.0) -> bool:
-        """Hang up, end it and let go of it, also in `poll`; whether SIGKILL ended it, ours or another's.
-
-        `patience`: seconds that it may take to end by itself.
-        """
-        poll.unregister(self.pidfd)
-        with contextlib.suppress(OSError, ValueError):
-            poll.unregister(self.line.fileno())
-        self.line.close()
-        if patience:
-            select.select([self.pidfd], [], [], patience)
-        self._kill()
-        _, status = os.waitpid(self.pid, 0)
-        os.close(self.pidfd)
-        return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
-
-    def _kill(self) -> None:
-        # It is our child and not reaped yet, so the number is its own. KILL, because an X server that hangs would keep
-        # a worker from hearing anything else; the X server removes what belonged to it.
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
-
-
-def _is_word(message: Message) -> bool:
-    event = message.get("event")
-    shape = _WORDS.get(event) if isinstance(event, str) else None
-    return shape is not None and all(fits(message.get(key)) for key, fits in shape.items())
-
-
-def _is_list_of(kind: type) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, list) and all(type(item) is kind for item in value)
-
-
-_WORDS: Final[Mapping[str, Mapping[str, Callable[[Any], bool]]]] = {
-    "ready": {},
-    "connected": {},
-    "disconnected": {},
-    "released": {},
-    "ended": {},
-    "log": {"level": lambda value: type(value) is int},
-    "notify": {"text": lambda value: type(value) is str},
-    "copying": {},
-    "copied": {"size": lambda value: type(value) is int},
-    "not copied": {},
-    "pasting": {},
-    "desktop": {"layout": lambda value: type(value) is str, "monitors": lambda value: type(value) is str},
-    "windows": {"id": lambda value: type(value) is int, "windows": _is_list_of(dict)},
-    "shown": {"windows": _is_list_of(int)},
-    "complete": {"windows": _is_list_of(int)},
-}
-"""The events that a child tells, and what must be in those of which more than the text of a field is used."""
+_MAGNIFIED_WEIGHT: Final = 4
+"""As how many pages one counts of a window that is magnified."""
 
 
 def warm_up() -> None:
@@ -197,9 +121,15 @@ def host_config(spec: VmSpec) -> HostConfig:
 
 def session_config(spec: VmSpec) -> SessionConfig:
     """What the core has to know of them. Raises MachineCannot."""
-    settings, quotas = spec.settings, Quotas()
-    if settings.scale > 1:  # the display server keeps a copy of every buffer that it magnifies
-        quotas = dataclasses.replace(quotas, pages=quotas.pages // _MAGNIFIED_SHARE)
+    settings = spec.settings
+    quotas = Quotas(
+        windows=settings.max_windows,
+        pages=settings.max_window_memory * MIB // PAGE_SIZE,
+        # The display server keeps a copy of every buffer that it magnifies.
+        page_weight=_MAGNIFIED_WEIGHT if settings.scale > 1 else 1,
+        tray_icons=settings.max_tray_icons,
+        messages=settings.max_message_rate,
+    )
     return SessionConfig(
         quotas=quotas,
         label=label(spec.label),

@@ -10,14 +10,15 @@ import dataclasses
 import logging
 import select
 import time
-from collections.abc import Callable, Iterable
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, cast
 
-from backends.base import Backend, MappedPages, PageMapper, Vchan, VchanState
+from backends.base import Backend, Vchan, VchanState
 from guid.config.settings import VmSettings
 from guid.control import LineSocket
 from guid.core import commands as do
 from guid.core.clipboard import ClipboardKeys
+from guid.core.config import Limit
 from guid.core.host_events import KeyboardEvent
 from guid.core.key_sequence import KeySequence
 from guid.core.session import Session, SessionConfig
@@ -25,10 +26,12 @@ from guid.core.trusted import WindowId
 from guid.hosts.base import DesktopInfo, DisplayHost, HostConfig
 from guid.spec import VmSpec
 from guid.worker.courier import Courier
-from guiproto.connection import AgentHello, DaemonConnection
+from guid.worker.link import Link
+from guid.worker.throttle import Throttle
+from guiproto.connection import AgentHello
 from guiproto.errors import PeerMisbehaved
 from guiproto.limits import GUI_PORT
-from guiproto.messages import Message, xconf_for
+from guiproto.messages import DamageBatch, Message, xconf_for
 
 # What is read before it is painted: more makes the display wait for us while there is something to show, less makes us
 # spend more on system calls than on messages.
@@ -70,7 +73,12 @@ class Worker:
         self._vchan: Vchan | None = None
         self._listening = False
         self._budget = _READ_BYTES
-        self._link: _Link | None = None
+        self._busy = False
+        """Whether the display was, in the last turn."""
+        self._throttle = Throttle(config.quotas.messages, clock())
+        self._link: Link | None = None
+        self._reached: set[Limit] = set()
+        """What the supervisor has been told of."""
         self._awaited: frozenset[int] | None = None
         """Windows whose appearance the supervisor waits for."""
         self._letting_go = False
@@ -98,6 +106,7 @@ class Worker:
             do.DockWindow: lambda c: host.dock(c.window),
             do.Log: lambda c: log.warning("%s: %s", spec.name, c.text),
             do.Notify: self._notify,
+            do.LimitReached: lambda c: self._limit_reached(c.limit),
             **self._courier.commands,
         }
 
@@ -121,8 +130,11 @@ class Worker:
             if self._letting_go and not self._has_more_to_say():
                 self._letting_go = False
                 self._supervisor.send({"event": "released"})
-            self._listen(not self._host.busy)
+            pause = self._throttle.wait(self._clock()) if self._throttle.over else 0.0
+            self._listen(paused=pause > 0.0)
             patience = self._tick()
+            if pause:
+                patience = pause if patience is None else min(patience, pause)
 
     def _watch(self, fd: int, waker: Callable[[], None]) -> None:
         self._poll.register(fd, select.EPOLLIN)
@@ -147,12 +159,19 @@ class Worker:
             self._vchan = None
             self._listening = False
 
-    def _listen(self, listening: bool) -> None:
-        """Take no more of the agent's messages while the display cannot keep up: then the agent merges its damage."""
+    def _listen(self, *, paused: bool) -> None:
+        """Take no more of the agent's messages while the display cannot keep up, or it has said too much.
+
+        Then the agent merges its damage.
+        """
+        busy = self._host.busy
+        if busy is not self._busy:
+            self._busy = busy
+            self._budget = _READ_BYTES_AFTER_BUSY
+        listening = not (busy or paused)
         if self._vchan is not None and listening is not self._listening:
             self._poll.modify(self._vchan.fileno(), select.EPOLLIN if listening else 0)
             self._listening = listening
-            self._budget = _READ_BYTES_AFTER_BUSY
 
     def _serve_vchan(self) -> None:
         vchan = self._vchan
@@ -160,7 +179,7 @@ class Worker:
         if self._link is None:
             if vchan.update() is VchanState.WAITING:
                 return
-            self._link = _Link(self._spec, self._backend)
+            self._link = Link(self._spec, self._backend)
         data = vchan.read(self._budget)
         if data:
             self._receive(self._link, data)
@@ -170,21 +189,29 @@ class Worker:
             self._disconnect()
             self._connect()
 
-    def _receive(self, link: "_Link", data: bytes) -> None:
+    def _receive(self, link: Link, data: bytes) -> None:
         connection = link.connection
         connection.feed(data)
-        for event in connection.events():
-            if link.session is not None:
-                assert not isinstance(event, AgentHello)
-                commands = link.session.receive(event)
-                if commands:
-                    self._carry_out(commands)
-            else:
-                assert isinstance(event, AgentHello)
-                screen = self._host.screen()
-                link.session = Session(self._config, screen, self._clipboard_keys(), event.minor)
-                link.out += connection.accept(xconf_for(screen.width, screen.height, screen.depth))
-                self._supervisor.send({"event": "connected", "version": f"1.{event.minor}"})
+        events = connection.events()
+        if link.session is None:
+            hello = next(events, None)
+            if hello is None:
+                return
+            assert isinstance(hello, AgentHello)
+            link.session = self._greet(link, hello)
+        before, consequences = connection.decoded, 0
+        messages = cast("Iterator[Message | DamageBatch]", events)  # the hello is over
+        for commands in filter(None, map(link.session.receive, messages)):
+            consequences += 1
+            self._carry_out(commands)
+        if self._throttle.count(connection.decoded - before, consequences, len(data), self._clock()):
+            self._limit_reached(Limit.MESSAGE_RATE)
+
+    def _greet(self, link: Link, hello: AgentHello) -> Session:
+        screen = self._host.screen()
+        link.out += link.connection.accept(xconf_for(screen.width, screen.height, screen.depth))
+        self._supervisor.send({"event": "connected", "version": f"1.{hello.minor}"})
+        return Session(self._config, screen, self._clipboard_keys(), hello.minor)
 
     def _write(self) -> None:
         link, vchan = self._link, self._vchan
@@ -287,13 +314,20 @@ class Worker:
         log.warning("%s: %s", self._spec.name, command.text)
         self._supervisor.send({"event": "notify", "text": command.text})
 
+    def _limit_reached(self, limit: Limit) -> None:
+        if limit not in self._reached:
+            self._reached.add(limit)
+            self._supervisor.send({"event": "limit", "limit": limit})
+
     # --- the supervisor ---
 
     def _answer_supervisor(self) -> None:
         for request in self._supervisor.receive():
             match request.get("op"):
                 case "windows":
-                    self._supervisor.send({"event": "windows", "id": request.get("id"), "windows": self._windows()})
+                    self._supervisor.send({"event": "windows", "id": request.get("id"), "rows": self._windows()})
+                case "usage":
+                    self._supervisor.send({"event": "usage", "id": request.get("id"), "rows": [self._usage()]})
                 case "shown":
                     self._supervisor.send({"event": "shown", "windows": sorted(self._shown())})
                 case "await":
@@ -312,7 +346,11 @@ class Worker:
 
     def _reconfigure(self, settings: VmSettings) -> None:
         self._spec = dataclasses.replace(self._spec, settings=settings)
+        quotas = self._config.quotas
         host, self._config = self._configs(self._spec)
+        if self._config.quotas != quotas:
+            self._throttle.change(self._config.quotas.messages)
+            self._reached.clear()
         self._host.reconfigure(host)
         if self._link is not None and self._link.session is not None:
             self._link.session.set_keys(self._clipboard_keys())
@@ -360,6 +398,13 @@ class Worker:
             rows.append(about | {"local_id": link.local_ids.get(remote, 0)} | window | {"copies_per_frame": copies})
         return rows
 
+    def _usage(self) -> dict[str, int]:
+        session = self._link.session if self._link is not None else None
+        used: dict[str, int] = dict.fromkeys(Limit, 0)
+        if session is not None:
+            used |= session.usage()
+        return {**used, Limit.MESSAGE_RATE: self._throttle.rate(self._clock())}
+
     def _host_color(self) -> int:
         return self._config.label.color
 
@@ -369,39 +414,3 @@ class Worker:
             self._disconnect()
         self._host.close()
         self._poll.close()
-
-
-class _Link:
-    """What lives as long as one vchan connection."""
-
-    def __init__(self, spec: VmSpec, backend: Backend) -> None:
-        self.connection = DaemonConnection()
-        self.mapper: PageMapper = backend.mapper(spec.gui_domid, spec.domid)
-        self.session: Session | None = None
-        self.out = bytearray()
-        self.pages: dict[WindowId, MappedPages] = {}
-        self.local_ids: dict[WindowId, int] = {}
-
-    def send(self, message: Message) -> None:
-        self.out += self.connection.encode(message)
-
-    def map(self, command: do.AttachBuffer) -> MappedPages:
-        pages = self.mapper.map_frames(command.refs) if command.frames else self.mapper.map(command.refs)
-        if command.offset:
-            view = pages.view[command.offset :] if pages.view is not None else None
-            pages = dataclasses.replace(
-                pages, offset=pages.offset + command.offset, length=pages.length - command.offset, view=view
-            )
-        return pages
-
-    def release(self, window: WindowId) -> None:
-        pages = self.pages.pop(window, None)
-        if pages is not None:
-            pages.release()
-
-    def close(self, host: DisplayHost) -> None:
-        for window in list(self.local_ids):
-            host.destroy(window)
-            self.release(window)
-        self.local_ids.clear()
-        self.mapper.close()

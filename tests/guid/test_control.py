@@ -1,9 +1,13 @@
 """The control socket: lines of JSON from its user, and nothing that anybody sends can hurt the one who listens."""
 
+import contextlib
 import json
 import os
+import select
 import socket
 import stat
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -43,6 +47,60 @@ def test_any_bytes_give_messages_or_close_the_line(data: bytes) -> None:
     assert all(isinstance(message, dict) for message in line.receive())
     line.close()
     other.close()
+
+
+@pytest.mark.parametrize("nonsense", [b"[" * 100_000, b'{"a":' * 20_000, b"9" * 100_000, b"\xff", b"3"])
+def test_nonsense_closes_the_line_after_what_came_before_it(nonsense: bytes) -> None:
+    line, other = pair()
+    for piece in (b'{"a": 1}\n', nonsense, b"\n"):
+        other.sendall(piece)
+    assert line.receive() == [{"a": 1}]
+    assert line.closed
+    line.close()
+    other.close()
+
+
+def test_somebody_who_sends_without_end_takes_no_more_than_a_turn() -> None:
+    line, other = pair()
+    sender = threading.Thread(target=_send_without_end, args=(other,))
+    sender.start()
+    turns: list[int] = []
+    try:
+        while not line.closed and sum(turns) < 500_000:
+            select.select([line.fileno()], [], [], 10)
+            turns.append(len(line.receive()))
+        assert not line.closed
+    finally:
+        line.close()
+        sender.join()
+        other.close()
+    assert max(turns) < 200_000
+
+
+def _send_without_end(other: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            other.sendall(b"{}\n" * 10_000)
+
+
+def test_a_line_that_comes_slowly_is_taken_whole() -> None:
+    line, other = pair()
+    got = []
+    for byte in b'{"filling": "' + b"x" * 3000 + b'"}\n{}\n':
+        other.sendall(bytes([byte]))
+        got += line.receive()
+    assert got == [{"filling": "x" * 3000}, {}]
+    line.close()
+    other.close()
+
+
+def test_what_is_sent_on_a_closed_line_is_not_kept() -> None:
+    line, other = pair()
+    other.close()
+    for _ in range(10):
+        line.send({"filling": "x" * 1000}, os.open("/dev/null", os.O_RDONLY))
+    assert not line.wants_write
+    line.close()
 
 
 def test_a_line_that_never_ends_closes_the_connection() -> None:
@@ -184,6 +242,49 @@ def test_a_listener_is_private_alone_and_leaves_nothing(tmp_path: Path) -> None:
     client.close()
     listener.close()
     assert list(path.parent.iterdir()) == []
+
+
+def test_what_this_process_has_started_is_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    listener = Listener(tmp_path / "instance.sock")
+    told, telling = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            with Client(listener.path) as client:
+                client.request("ps")
+        except MachineCannot as error:
+            os.write(telling, str(error).encode())
+        finally:
+            os._exit(0)
+    os.close(telling)
+    try:
+        wait_for("the connection", lambda: select.select([listener.fileno()], [], [], 1)[0])
+        assert listener.accept() is None
+        with open(told) as pipe:
+            assert pipe.read() == "refused: it serves a VM"
+        assert caplog.messages == [f"process {pid} is refused at the control socket: it serves a VM"]
+    finally:
+        os.waitpid(pid, 0)
+        listener.close()
+
+
+def test_a_process_of_the_user_is_served(tmp_path: Path) -> None:
+    """One that this process has not started: a child's child whose parent has ended."""
+    listener = Listener(tmp_path / "instance.sock")
+    pid = os.fork()
+    if pid == 0:
+        first = os.getpid()
+        if os.fork() == 0:
+            while os.getppid() == first:
+                time.sleep(0.01)
+            with contextlib.suppress(MachineCannot), Client(listener.path) as client:
+                client.request("ps")
+        os._exit(0)
+    os.waitpid(pid, 0)
+    served = wait_for("the connection", listener.accept)
+    assert wait_for("the request", served.receive) == [{"op": "ps"}]
+    served.close()
+    listener.close()
 
 
 def test_a_socket_of_a_dead_instance_is_replaced_and_skipped(tmp_path: Path) -> None:

@@ -95,6 +95,7 @@ def decode(chunks: Iterable[bytes], flow: Direction, minor: int = 8) -> tuple[li
                 seen += plain(message)
         except PeerMisbehaved as wrong:
             return seen, str(wrong)
+        assert decoder.decoded == len(seen)
     return seen, None
 
 

@@ -17,7 +17,8 @@ from backends.local import LocalBackend
 from guid.bench.synthetic import SyntheticAgent
 from guid.control import Message
 from guid.spec import ViewSpec, VmSpec
-from guid.worker.process import Child, fork_worker
+from guid.worker.child import Child
+from guid.worker.process import fork_worker
 from guiproto.messages import ShmImage
 from tests.e2e.rig import Screen, wait_for
 from tests.hostile.attacks import HEIGHT, WIDTH, WINDOW

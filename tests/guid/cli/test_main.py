@@ -1,6 +1,7 @@
 """The command line says what it does, and what is wrong."""
 
 import argparse
+import json
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from backends import registry
 from guid.cli import lasting
 from guid.cli.main import main, parser
+from guid.cli.table import print_table
 
 COMMANDS = ("run", "attach", "ps", "windows", "stop", "demo")
 
@@ -76,6 +78,42 @@ def test_nothing_served_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert "no VM is served" in capsys.readouterr().out
     assert main(["windows", "--json"]) == 0
     assert capsys.readouterr().out.strip() == "[]"
+
+
+def test_doctor_says_the_limits_and_whose_are_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def limits() -> dict[str, object]:
+        main(["doctor", "--json"])
+        (row,) = [row for row in json.loads(capsys.readouterr().out) if row["what"] == "limits"]
+        return dict(row)
+
+    path = tmp_path / "guid.toml"
+    monkeypatch.setenv("GUID_CONFIG", str(path))
+    assert limits()["notes"] == [
+        "A VM has max_windows 2000, max_window_memory 2048, max_tray_icons 32, max_message_rate 50000."
+    ]
+    path.write_text(
+        "[global]\nmax_windows = 99\n[label.red]\nmax_windows = 50\n[vm.mail]\nborder_width = 9\n"
+        "[vm.work]\nmax_tray_icons = 0\n"
+    )
+    assert limits()["notes"] == [
+        "A VM has max_windows 99, max_window_memory 2048, max_tray_icons 32, max_message_rate 50000; others are in "
+        "label.red, vm.work."
+    ]
+    path.write_text("[global]\nmax_windows = 0\n")
+    row = limits()
+    assert row["usable"] is False
+    assert "max_windows is 0 in global (choose 10 to 20000)" in str(row["missing"])
+
+
+def test_no_cell_of_a_table_controls_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("A", "B"), [("\x1b]0;x\x07", "two\nlines"), ("\ud800\u202e", None)], empty="")
+    assert capsys.readouterr().out.splitlines() == [
+        "A             B",
+        "\\x1b]0;x\\x07  two lines",
+        "\\ud800\\u202e  -",
+    ]
 
 
 def test_a_runtime_directory_of_somebody_else_is_refused(

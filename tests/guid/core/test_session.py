@@ -17,6 +17,7 @@ from guid.core.commands import (
     DestroyWindow,
     DetachBuffer,
     DockWindow,
+    LimitReached,
     Log,
     MapWindow,
     Notify,
@@ -30,6 +31,7 @@ from guid.core.commands import (
     SetTransientFor,
     UnmapWindow,
 )
+from guid.core.config import Limit
 from guid.core.host_events import CloseEvent, ConfiguredEvent, MappedEvent, ScreenEvent, ScreenInfo, StateEvent
 from guid.core.trusted import (
     CursorName,
@@ -500,9 +502,7 @@ def test_windows_over_the_quota_are_not_shown_and_what_is_said_about_them_is_moo
     book = Playbook(quotas=SMALL)
     for number in (1, 2, 3):
         book.agent(Create(number, 100, 100, 5, 5, 0, 0))
-    book.agent(Create(4, 100, 100, 5, 5, 0, 0), Create(5, 100, 100, 5, 5, 0, 0)).does(
-        Notify("more windows than the quota of 3: further ones are not shown")
-    )
+    book.agent(Create(4, 100, 100, 5, 5, 0, 0), Create(5, 100, 100, 5, 5, 0, 0)).does(LimitReached(Limit.WINDOWS))
     book.agent(
         Map(4, 0, 0), Configure(4, 1, 1, 5, 5, 0), ShmImage(4, 0, 0, 5, 5), WmName(4, bytes(128)), Unmap(4), Dock(4),
         WmClass(4, bytes(64), bytes(64)), WindowHints(4, *[0] * 9), WindowFlags(4, 1, 0), Cursor(4, 0),
@@ -529,13 +529,13 @@ def test_ten_thousand_windows_leave_the_others_alone() -> None:
     book = Playbook().with_window()
     reply = book.agent(*[Create(number, 100, 100, 5, 5, 0, 0) for number in range(2, 10002)])
     assert len(reply.of(CreateWindow)) == 1999
-    assert len(reply.of(Notify)) == 1
+    assert len(reply.of(LimitReached)) == 1
     book.agent(ShmImage(WINDOW, 0, 0, 5, 5))
     book.painted().does(Paint(WINDOW, rects((0, 0, 5, 5))))
 
 
 def test_buffers_over_the_quota_are_left_out_but_acknowledged() -> None:
-    said = Notify("window buffers take more than the quota of 20 pages: some windows are empty")
+    said = LimitReached(Limit.WINDOW_MEMORY)
     book = Playbook(quotas=SMALL).with_window(buffer=False)
     book.agent(Create(OTHER, 100, 100, 5, 5, 0, 0), dump(WINDOW, 128, 128), dump(OTHER, 64, 64))
     book.agent(dump(OTHER, 64, 128)).does(said, DetachBuffer(OTHER), tell(WindowDumpAck(OTHER)))
@@ -553,6 +553,38 @@ def test_a_new_buffer_does_not_count_on_top_of_the_one_it_replaces() -> None:
     book = Playbook(quotas=SMALL).with_window(buffer=False)
     for _ in range(5):
         assert len(book.agent(dump(WINDOW, 128, 128)).of(AttachBuffer)) == 1
+
+
+def test_pages_of_magnified_windows_count_more() -> None:
+    book = Playbook(quotas=replace(SMALL, page_weight=4)).with_window(buffer=False)
+    assert len(book.agent(dump(WINDOW, 64, 80)).of(AttachBuffer)) == 1
+    assert len(book.agent(dump(WINDOW, 64, 96)).of(LimitReached)) == 1
+    assert book.agent(dump(WINDOW, 64, 80)).violation is None
+    assert book.session.usage()[Limit.WINDOW_MEMORY] == 1
+
+
+def test_icons_over_the_quota_are_not_docked_until_another_one_goes() -> None:
+    book = Playbook(quotas=replace(SMALL, tray_icons=2))
+    book.agent(*[Create(number, 100, 100, 22, 22, 0, 0) for number in (1, 2, 3)])
+    assert len(book.agent(Dock(1), Dock(2), Dock(2)).of(DockWindow)) == 2
+    book.agent(Dock(3), Dock(3)).does(LimitReached(Limit.TRAY_ICONS))
+    assert book.session.usage() == {Limit.WINDOWS: 3, Limit.WINDOW_MEMORY: 0, Limit.TRAY_ICONS: 2}
+    book.agent(Destroy(1))
+    book.agent(Dock(3)).does(DockWindow(WindowId(3)))
+
+
+def test_limits_that_change_count_at_once_and_are_told_of_again() -> None:
+    book = Playbook(quotas=SMALL)
+    book.agent(*[Create(number, 100, 100, 5, 5, 0, 0) for number in (1, 2, 3)])
+    book.session.reconfigure(replace(CONFIG, quotas=replace(SMALL, windows=2)))
+    assert book.session.usage()[Limit.WINDOWS] == 3, "what is there stays"
+    book.agent(Create(4, 100, 100, 5, 5, 0, 0)).does(LimitReached(Limit.WINDOWS))
+    book.session.reconfigure(replace(CONFIG, quotas=replace(SMALL, windows=4)))
+    assert len(book.agent(Create(5, 100, 100, 5, 5, 0, 0)).of(CreateWindow)) == 1
+    book.agent(Create(6, 100, 100, 5, 5, 0, 0)).does(LimitReached(Limit.WINDOWS))
+    book.session.reconfigure(replace(CONFIG, quotas=replace(SMALL, windows=4), border_width=9))
+    book.agent(Destroy(6))
+    book.agent(Create(6, 100, 100, 5, 5, 0, 0)).does()
 
 
 # --- what the desktop reports ---

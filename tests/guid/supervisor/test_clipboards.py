@@ -15,7 +15,7 @@ from guid.control import LineSocket
 from guid.spec import ViewSpec, VmSpec
 from guid.supervisor.clipboards import Clipboards
 from guid.supervisor.vm import Vm
-from guid.worker.process import Child
+from guid.worker.child import Child
 from guiproto.errors import MachineCannot
 
 CHOSEN = ViewSpec(display=":1")
@@ -24,7 +24,7 @@ CHOSEN = ViewSpec(display=":1")
 class Worker(Child):
     """The supervisor's end of a line on which the test speaks."""
 
-    def disown(self) -> None:
+    def disown(self, fault: str) -> None:  # noqa: ARG002 - it is no process
         self.line.close()
 
 

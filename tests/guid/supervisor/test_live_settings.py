@@ -16,7 +16,7 @@ from guid.spec import ViewSpec, VmSpec
 from guid.supervisor import live_settings
 from guid.supervisor.live_settings import LiveSettings
 from guid.supervisor.vm import Vm
-from guid.worker.process import Child
+from guid.worker.child import Child
 from guiproto.errors import MachineCannot
 
 

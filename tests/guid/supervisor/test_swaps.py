@@ -10,7 +10,7 @@ from guid.control import LineSocket
 from guid.spec import VmSpec
 from guid.supervisor.swaps import Swaps
 from guid.supervisor.vm import Vm
-from guid.worker.process import Child
+from guid.worker.child import Child
 
 
 class Side:

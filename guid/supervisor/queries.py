@@ -10,12 +10,12 @@ from guid.supervisor.vm import Vm
 _ANSWER_SECONDS: Final = 5.0
 
 Answer = Callable[[list[dict[str, Any]], list[str]], None]
-"""Gets the rows of `guid windows`, and the names of the VMs whose workers did not answer."""
+"""Gets the rows, each with the name of its `vm`, and the names of the VMs whose workers did not answer."""
 
 
 @dataclass(slots=True)
 class _Query:
-    """A `windows` request that waits for workers."""
+    """A request that waits for workers."""
 
     answer: Answer
     waiting: set[str]
@@ -23,7 +23,7 @@ class _Query:
     deadline: float
 
 
-class WindowQueries:
+class Queries:
     """The questions that are open."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -31,21 +31,21 @@ class WindowQueries:
         self._open: dict[int, _Query] = {}
         self._last = 0
 
-    def ask(self, vms: Iterable[Vm], answer: Answer) -> None:
-        """Ask the workers of `vms` for their windows; `answer` may be called at once."""
+    def ask(self, what: str, vms: Iterable[Vm], answer: Answer) -> None:
+        """Ask the workers of `vms` for their "windows" or their "usage"; `answer` may be called at once."""
         self._last += 1
         query = self._open[self._last] = _Query(answer, set(), [], self._clock() + _ANSWER_SECONDS)
         for vm in vms:
             if vm.child is not None and vm.state != "starting":
-                vm.child.line.send({"op": "windows", "id": self._last})
+                vm.child.ask({"op": what, "id": self._last})
                 query.waiting.add(vm.spec.name)
         self._settle(self._last)
 
     def answered(self, name: str, message: Message) -> None:
         """The worker of VM `name` answered."""
-        number = int(message["id"])
-        if number in self._open:
-            self._open[number].rows += message["windows"]
+        number = message["id"]
+        if number in self._open and name in self._open[number].waiting:
+            self._open[number].rows += [{**row, "vm": name} for row in message["rows"]]
             self._open[number].waiting.discard(name)
             self._settle(number)
 
