@@ -10,7 +10,7 @@ JSON ?= demo.json
 ARGS ?=
 
 # What AppVMs and the demo need; fonts so that a terminal is readable.
-PACKAGES := bubblewrap xvfb xterm x11-apps fonts-dejavu-core procps python3-venv
+PACKAGES := bubblewrap xvfb xwayland xterm x11-apps fonts-dejavu-core procps python3-venv
 # What the tests need on top: a real window manager, input, a session bus, and a network for AppVMs.
 TEST_PACKAGES := dbus-bin dbus-daemon openbox slirp4netns xdotool x11-utils x11-xserver-utils
 # What AppVMs that are virtual machines need, and what Python's libvirt module is built with.

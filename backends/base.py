@@ -114,9 +114,6 @@ class SharedPages:
 class PageSharer(ABC):
     """Guest side: memory that one GUI domain, fixed when the sharer is made, can map read-only."""
 
-    adopts = False
-    """Whether `adopt` works: whether programs can draw into what the GUI domain maps, without a copy in between."""
-
     @abstractmethod
     def allocate(self, length: int) -> SharedPages:
         """`length` bytes rounded up to pages, contiguous in one region; contents are undefined but never another VM's.
@@ -209,6 +206,8 @@ class DomainSpec:
     sandbox: bool = True
     outlive_parent: bool = False
     """Whether the domain goes on when the process that started it dies."""
+    source: str = "auto"
+    """Where its windows come from, as its agent calls it, or "auto": what copies least."""
 
 
 class DomainState(Enum):
@@ -330,6 +329,8 @@ class Backend(ABC):
     name: str
     makes_lasting = False
     """Whether its domains are machines that stay: whether its driver has `create`."""
+    adopts = False
+    """Whether its sharers' `adopt` works: whether programs can draw into what the GUI domain maps."""
 
     @abstractmethod
     def missing(self, *, domains: bool = False) -> Sequence[str]:

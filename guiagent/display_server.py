@@ -26,7 +26,11 @@ log = logging.getLogger("session")
 
 
 class DisplayServer(Part):
-    """`screen` is its size at first; `environ` is that of applications, who find it there. Polled through `poll`."""
+    """Xvfb. `screen` is its size at first; `environ` is that of applications, who find it there. `poll` polls it."""
+
+    program = "Xvfb"
+    is_ours = False
+    """Whether a process of ours runs it, forked from this one."""
 
     def __init__(
         self,
@@ -56,14 +60,18 @@ class DisplayServer(Part):
         """Start it. `configured`: whether there is a Qubes DB that may want room for more. Raises OSError."""
         if self._authority is not None:
             xserver.write_authority(self._authority, 0, self._cookie)
+        pid, pipe = self._spawn(configured=configured)
+        self.started(pid)
+        self._pipe, self._text = pipe, b""
+        self._poll.register(pipe, select.POLLIN)
+
+    def _spawn(self, *, configured: bool) -> tuple[int, int]:
+        """Its pid, and where its display number will be read."""
         room = self._room(configured=configured)
         self._memory, self._given_back = screen_memory.make(room), False
         if self._memory is None:
             room = self._screen
-        pid, pipe = xserver.start(room, self._environ, self._authority, self._memory)
-        self.started(pid)
-        self._pipe, self._text = pipe, b""
-        self._poll.register(pipe, select.POLLIN)
+        return xserver.start(room, self._environ, self._authority, self._memory)
 
     def read(self, ready: set[int]) -> None:
         """Take the display number, which it writes when it is ready; give up one that does not."""
@@ -81,7 +89,7 @@ class DisplayServer(Part):
             return  # it ends, as we shall hear
         if self._authority is not None:
             xserver.write_authority(self._authority, int(self._text), self._cookie)
-        self.fit_pid = fork("screen", self._fit)
+        self._fit_in()
 
     def is_fit(self) -> None:
         """The child has given the screen its size."""
@@ -89,6 +97,9 @@ class DisplayServer(Part):
         self.display = f":{int(self._text)}"
         self._environ["DISPLAY"] = self.display
         log.debug("display %s after %.0f ms", self.display, self.age * 1000)
+
+    def _fit_in(self) -> None:
+        self.fit_pid = fork("screen", self._fit)
 
     def save_memory(self) -> None:
         """Clients have been started, and their server has nothing better to do."""
@@ -137,3 +148,42 @@ class DisplayServer(Part):
             return xserver.with_room(room, settings.get(VIDEORAM_MIN), settings.get(VIDEORAM_OVERHEAD))
         finally:
             settings.close()
+
+
+class KeptXwayland(DisplayServer):
+    """An Xwayland, by the process that keeps it. Its screen has any size that it is told, and needs no memory."""
+
+    program = "Xwayland"
+    is_ours = True
+
+    def _spawn(self, *, configured: bool) -> tuple[int, int]:  # noqa: ARG002 - there is no screen to make room for
+        reader, writer = os.pipe()
+        try:
+            return fork("xwayland-keeper", lambda: self._keep(writer), writer), reader
+        except OSError:
+            os.close(reader)
+            raise
+        finally:
+            os.close(writer)
+
+    def _keep(self, tell: int) -> int:
+        from guiagent.sources.xwayland import keeper
+
+        options = ["-nolisten", "tcp", "-s", "0", "-schedInterval", "1"]
+        if self._authority is not None:
+            options += ["-auth", str(self._authority)]
+        return keeper.run(self._screen, tell, self._environ, options, self._let_in)
+
+    def _let_in(self, number: int) -> None:
+        """Let this process, the keeper, in."""
+        if self._authority is not None:
+            xserver.write_authority(self._authority, number, self._cookie)
+        self.enter()
+
+    def _fit_in(self) -> None:
+        self.is_fit()
+
+
+def display_server(source: str) -> type[DisplayServer]:
+    """What AppVMs with that source of windows have."""
+    return KeptXwayland if source == "xwayland" else DisplayServer

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from backends import registry as backends
+from guiagent import choice
 from guiagent.agent import Agent
 from guiagent.link import Meeting
 from guiagent.settings import Settings
@@ -20,7 +21,7 @@ from guiagent.sources import registry as sources
 from guiagent.sources.base import Source
 from guiproto.errors import MachineCannot
 from guiproto.limits import GUI_PORT
-from qubesdb.keys import GUI_DOMAIN, GUI_ENABLED, GUI_NEXT, KEYBOARD_LAYOUT, MONITORS
+from qubesdb.keys import GUI_DOMAIN, GUI_ENABLED, GUI_NEXT, KEYBOARD_LAYOUT, MONITORS, SOURCE
 from qubesdb.sockets import vm_dir
 
 _DESCRIPTION = """\
@@ -63,9 +64,9 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument(
         "--source",
-        default="x11",
-        choices=sorted(sources.SOURCES),
-        help="where windows come from (default: %(default)s)",
+        default=choice.AUTO,
+        choices=choice.CHOICES,
+        help="where windows come from (default: %(default)s, what copies least)",
     )
     top.add_argument(
         "--keep-screen",
@@ -95,7 +96,11 @@ def _serve(args: argparse.Namespace, stop_fd: int) -> None:
     backend = backends.load(args.backend, os.environ)
     if missing := backend.missing():
         raise MachineCannot(" ".join(missing))
-    make_source = sources.load(args.source)
+    if args.keep_screen and args.source == choice.AUTO:
+        args.source = "x11"  # of the sources, the one whose display server has a screen
+    source_name, why = choice.for_display(args.source, backend, args.display)
+    logging.getLogger(__name__).info("windows come from %s: %s", source_name, why)
+    make_source = sources.load(source_name)
 
     def meet(gui_domid: int) -> Meeting:
         sharer = backend.sharer(args.domid, gui_domid)
@@ -103,6 +108,7 @@ def _serve(args: argparse.Namespace, stop_fd: int) -> None:
 
     with contextlib.ExitStack() as stack:
         settings = Settings(vm_dir())
+        settings.tell(SOURCE, source_name)
         stack.callback(settings.close)
         settings.read()
         said = settings.get(GUI_DOMAIN)

@@ -28,7 +28,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: its threads 
 
 from backends.base import VARIABLES
 from guiagent.database import DatabasePart, Run
-from guiagent.display_server import DisplayServer
+from guiagent.display_server import display_server
 from guiagent.forking import ENDING, fork
 from guiagent.kept import RESTART_DELAYS, Part
 from guiagent.orders import Orders, Pipe
@@ -42,7 +42,6 @@ _SERVER_STAGE: Final = 2
 _LAST_STAGE: Final = 3
 _OWN_VARIABLES: Final = ("GUIAGENT_LOG", "OPENBLAS_NUM_THREADS", "PYTHONPATH")
 """What is no application's business, nor is what a backend is told, `backends.base.VARIABLES`."""
-_SOURCE: Final = "x11"
 _HELPERS: Final = ("at-spi", "dbus-", "dconf-", "gconfd", "gvfs")
 """Names of what toolkits start on their own and leave running: not what anybody waits for."""
 
@@ -83,12 +82,14 @@ class Session:
         pipe: Path | None = None,
         run_database: Run | None = None,
         delays: Sequence[float] = RESTART_DELAYS,
+        source: str = "x11",
     ) -> None:
         """`authority`: the file that shall hold the display's cookie, where others than the AppVM could connect.
 
         `leash`: a pipe's end for reading; when nobody holds its other end any more, that counts as SIGTERM.
         `orders`, `pipe`: where commands come from, see `Orders` and `Pipe`. Without a `command` of its own the AppVM
-        then has no end. `run_database`: the Qubes DB daemon, called in a child of its own.
+        then has no end. `run_database`: the Qubes DB daemon, called in a child of its own. `source`: where the agent
+        is to have windows from, which decides about the display server.
         """
         self._command = command
         self._load_agent = load_agent
@@ -112,7 +113,7 @@ class Session:
         self._told_to_end = False
         self._failure = ""
         self._poll = select.poll()
-        self._server = DisplayServer(screen, self._environ, authority, self._poll, delays)
+        self._server = display_server(source)(screen, self._environ, authority, self._poll, delays)
         self._watch = Watch(self._poll)
         self._database = (
             None if run_database is None else DatabasePart(run_database, _fork_database, self._poll, delays)
@@ -157,6 +158,8 @@ class Session:
             return
         if self._database is not None:
             self._database.start_if_due()
+        if self._server.is_ours and self._run_agent is None:
+            self._run_agent = self._load_agent()  # what it imports is what those who keep that server need
         if self._server.due() and (self._database is None or self._database.awaited() is None):
             self._start_server()
         if self._run_agent is None:
@@ -177,7 +180,7 @@ class Session:
         try:
             self._server.start(configured=self._database is not None)
         except OSError as error:
-            self._fail(f"Xvfb cannot be started: {error.strerror}")
+            self._fail(f"{self._server.program} cannot be started: {error.strerror}")
 
     def _start_agent(self) -> None:
         self._agent.started(fork("guiagent", self._be_agent))
@@ -327,15 +330,24 @@ def _fork_database(be: Callable[[], int], keep: int) -> int:
     return fork("qubesdb-daemon", be, keep)
 
 
-def _load_agent(backend: str) -> Agent:
+def _load_agent(backend: str, source: str) -> Agent:
     from backends import registry as backends
     from guiagent import main
     from guiagent.sources import registry as sources
 
     # Imported by name, when the agent asks for them: now, so that its children find them here.
     backends.load(backend, os.environ)
-    sources.load(_SOURCE)
+    sources.load(source)
     return main.main
+
+
+def _choose(wished: str, backend: str) -> str:
+    from backends import registry as backends
+    from guiagent import choice
+
+    source, why = choice.for_session(wished, backends.load(backend, os.environ))
+    log.debug("windows come from %s: %s", source, why)
+    return source
 
 
 def _run_database(backend: str, domid: int, ready: Callable[[], None]) -> None:
@@ -363,6 +375,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--screen", type=_screen, required=True, metavar="WxH")
     parser.add_argument("--leash", type=int, metavar="FD", help="end when nobody holds the other end of this pipe")
     parser.add_argument("--backend", default="local")
+    parser.add_argument("--source", default="auto", help="where windows come from, see guiagent --help")
     parser.add_argument("--orders", type=Path, metavar="PATH", help="take commands from this port, and go on for ever")
     parser.add_argument("--pipe", type=Path, metavar="PATH", help="the same, with their input and output")
     parser.add_argument("command", nargs="*", metavar="COMMAND")
@@ -390,16 +403,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     if os.getpid() != 1:
         authority = home / ".Xauthority"
         adopt_orphans()
+    try:
+        source = _choose(args.source, args.backend)
+    except MachineCannot as error:
+        log.error("%s", error)
+        return 1
     session = Session(
         args.command,
         args.screen,
-        lambda: _load_agent(args.backend),
-        ("--domid", args.domid, "--gui-domid", args.gui_domid, "--backend", args.backend, "--source", _SOURCE),
+        lambda: _load_agent(args.backend, source),
+        ("--domid", args.domid, "--gui-domid", args.gui_domid, "--backend", args.backend, "--source", source),
         authority=authority,
         leash=args.leash,
         orders=args.orders,
         pipe=args.pipe,
         run_database=lambda ready: _run_database(args.backend, int(args.domid), ready),
+        source=source,
     )
     return session.run()
 

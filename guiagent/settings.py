@@ -51,6 +51,8 @@ class Settings:
         self._arrival: Arrival | None = None
         self._values: dict[str, Any] = {}
         self._hooks: dict[str, Callable[[Any], None]] = {}
+        self._writable = socket_path(directory, writable=True)
+        self._told: dict[str, bytes] = {}
         self._await()
 
     def read(self) -> Mapping[str, Any]:
@@ -67,6 +69,12 @@ class Settings:
         """Have `proceed` call `hook` with every new value of one of `KEYS`, None when the entry was removed."""
         assert key in KEYS
         self._hooks[key.path] = hook
+
+    def tell(self, key: Key[str], value: str) -> None:
+        """Have the entry say that, whenever there is a daemon."""
+        self._told[key.path] = value.encode()
+        if self._database is not None:
+            self._write()
 
     def proceed(self) -> None:
         """Call the hooks of what has changed: what a loop does when `fileno` polls readable."""
@@ -144,7 +152,16 @@ class Settings:
         self._epoll.register(database.fileno(), select.EPOLLIN)
         for key in KEYS:
             database.watch(key.path)
+        self._write()
         return True
+
+    def _write(self) -> None:
+        try:
+            with Database(self._writable) as database:
+                for path, value in self._told.items():
+                    database.write(path, value)
+        except MachineCannot as error:
+            log.warning("Qubes DB: it is not told of us: %s", error)
 
     def _await(self) -> None:
         try:

@@ -115,6 +115,12 @@ def _monitor(line: str) -> Monitor:
     return monitor
 
 
+def _source(text: str) -> str:
+    if text not in GUEST_COPIES:
+        raise ValueError(f"it is none of {', '.join(GUEST_COPIES)}")
+    return text
+
+
 def _user(text: str) -> str:
     if not _USER.fullmatch(text):
         raise ValueError("it is no user's name")
@@ -139,10 +145,16 @@ VIDEORAM_OVERHEAD: Final = Key("/qubes-gui-videoram-overhead", _number(_MAX_VIDE
 """KiB on top of what the screen needs. Written by the admin side."""
 DEFAULT_USER: Final = Key("/default-user", _user)
 """Whose applications they are. Written by the admin side."""
+SOURCE: Final = Key("/odyssey-source", _source)
+"""Where the agent has its windows from, which says how often a frame is copied inside the VM. Not one of Qubes'
+entries. Written by the VM."""
+GUEST_COPIES: Final[Mapping[str, int]] = {"x11": 1, "xwayland": 0}
 KNOWN: Final[Mapping[str, Key[Any]]] = {
     key.path: key
-    for key in (GUI_DOMAIN, GUI_ENABLED, KEYBOARD_LAYOUT, MONITORS, VIDEORAM_MIN, VIDEORAM_OVERHEAD, DEFAULT_USER)
-}
+    for key in (
+        GUI_DOMAIN, GUI_ENABLED, KEYBOARD_LAYOUT, MONITORS, VIDEORAM_MIN, VIDEORAM_OVERHEAD, DEFAULT_USER, SOURCE
+    )
+}  # fmt: skip
 """All of them by path."""
 NAME: Final = "/name"
 VM_TYPE: Final = "/qubes-vm-type"

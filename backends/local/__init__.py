@@ -26,6 +26,7 @@ class LocalBackend(Backend):
 
     name = "local"
     has_door = True
+    adopts = True
 
     def __init__(self, socket_dir: Path, door: Door | None = None) -> None:
         self.socket_dir = socket_dir.absolute()
@@ -42,6 +43,11 @@ class LocalBackend(Backend):
         if domains:
             missing += _missing_for_domains()
         return missing
+
+    def notes(self) -> Sequence[str]:
+        if shutil.which("Xwayland") is not None:
+            return ["Xwayland is there: programs of AppVMs draw into shared memory, and nothing is copied in them."]
+        return ["No Xwayland: each frame is copied once in its AppVM (apt install xwayland)."]
 
     def server(self, domid: int, peer: int, port: int) -> Vchan:
         return LocalServer(self.socket_dir, _checked(domid), _checked(peer), port)

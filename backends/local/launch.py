@@ -149,7 +149,8 @@ def _session(spec: DomainSpec, collar: int | None) -> list[str]:
     options = [] if collar is None else ["--leash", str(collar)]
     return [
         sys.executable, "-sP", "-m", "guiagent.session",
-        "--domid", str(spec.domid), "--gui-domid", str(spec.gui_domid), "--screen", f"{width}x{height}", *options,
+        "--domid", str(spec.domid), "--gui-domid", str(spec.gui_domid), "--screen", f"{width}x{height}",
+        "--source", spec.source, *options,
         "--", *spec.command,
     ]  # fmt: skip
 

@@ -48,8 +48,6 @@ def socket_path(directory: Path, sharer: int, mapper: int) -> Path:
 class LocalSharer(PageSharer):
     """Shares memfds with domain `gui_domid`: those it allocates, and those it adopts."""
 
-    adopts = True
-
     def __init__(self, directory: Path, domid: int, gui_domid: int) -> None:
         """Listens when it returns. Raises MachineCannot when a live process shares for the same pair."""
         what = f"page sharing of domain {domid} with domain {gui_domid}"

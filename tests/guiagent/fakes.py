@@ -16,8 +16,6 @@ _ADOPTED = 1 << 20
 class MemorySharer(PageSharer):
     """One memfd; a reference is a page's number in it. Complains when pages are released that are not shared."""
 
-    adopts = True
-
     def __init__(self, pages: int = 16384) -> None:
         self.region = Region.create(pages * PAGE_SIZE)
         self._memory = np.frombuffer(self.region.view(), np.uint8)

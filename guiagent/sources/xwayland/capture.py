@@ -65,12 +65,7 @@ class LiveCapture(Following[LiveSurface]):
         memory: Mapping[int, WindowMemory],
         want: Callable[[int, int, int], None],
     ) -> None:
-        """`want(window, width, height)` is told when the memory of a window is not of the size that it has.
-
-        Raises MachineCannot where memory of others cannot be shared.
-        """
-        if not sharer.adopts:
-            raise MachineCannot("memory that programs draw into cannot be shared here", "choose the source x11")
+        """`want(window, width, height)` is told when the memory of a window is not of the size that it has."""
         super().__init__(connection, requests.Damage(found.damage.major), sharer, emit, audience)
         self._fences = fences
         self._outside = _Outside(connection, found)

@@ -51,7 +51,7 @@ class Keeper:
         self._place = Path(tempfile.mkdtemp(prefix="appvm-windows-"))
         self._wayland: socket.socket
         self._pid = 0
-        self._number = -1
+        self.told_to_end = False
         self._x: XConnection | None = None
         self._atom = 0
         self._listener: Listener | None = None
@@ -82,7 +82,9 @@ class Keeper:
                 if self._wayland.fileno() in ready:
                     self._serve_wayland()
                 if ended in ready:
-                    return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+                    status = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+                    self._pid = 0
+                    return 0 if self.told_to_end else status
                 if number in ready:
                     self._poll.unregister(number)
                     self._open(int(os.read(number, 64) or b"-1"))
@@ -91,6 +93,12 @@ class Keeper:
                 self._send()
         finally:
             self._close()
+
+    def end(self) -> None:
+        """Have Xwayland end; `run` returns 0 then."""
+        self.told_to_end = True
+        if self._pid:
+            os.kill(self._pid, signal.SIGTERM)  # it is there until `run` has waited for it
 
     # --- Xwayland ---
 
@@ -148,7 +156,6 @@ class Keeper:
         """The server is ready: manage its windows before anybody else comes. Raises MachineCannot."""
         if number < 0:
             return
-        self._number = number
         self._prepare(number)
         self._x = XConnection(f":{number}")
         self._poll.register(self._x.fileno(), select.POLLIN)
@@ -331,9 +338,13 @@ def run(
     """Keep an Xwayland with a screen of that size; the arguments are as for `Keeper`. Returns its exit status."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    keeper = Keeper(screen, tell, prepare)
+    signal.signal(signal.SIGTERM, lambda *_: keeper.end())
     try:
-        return Keeper(screen, tell, prepare).run(environ, options)
+        return keeper.run(environ, options)
     except (MachineCannot, PeerMisbehaved) as error:
+        if keeper.told_to_end:
+            return 0
         log.error("Xwayland: %s", error)
         return 1
 
