@@ -25,10 +25,12 @@ from guid.core.trusted import WindowId
 from guid.hosts.base import DesktopInfo, DisplayHost, HostConfig
 from guid.spec import VmSpec
 from guid.worker.courier import Courier
+from guid.worker.icons import IconLine
 from guiproto.connection import AgentHello, DaemonConnection
 from guiproto.errors import PeerMisbehaved
 from guiproto.limits import GUI_PORT
 from guiproto.messages import Message, xconf_for
+from guiproto.ports import ICON_PORT
 
 # What is read before it is painted: more makes the display wait for us while there is something to show, less makes us
 # spend more on system calls than on messages.
@@ -39,6 +41,8 @@ _READ_BYTES_AFTER_BUSY: Final = 112
 _OUTPUT_LIMIT: Final = 10_000_000
 """Bytes waiting for an agent that does not read; the limit of the existing daemon."""
 
+PORTS: Final = (GUI_PORT, ICON_PORT)
+"""Where a worker finds its VM."""
 Configs = Callable[[VmSpec], tuple[HostConfig, SessionConfig]]
 
 log = logging.getLogger("guid")
@@ -75,6 +79,7 @@ class Worker:
         """Windows whose appearance the supervisor waits for."""
         self._letting_go = False
         self._courier = Courier(supervisor)
+        self._icons = IconLine(spec, backend, self._poll, self._wakers, host.set_icon, clock)
         self._desktop: DesktopInfo | None = None
         """As the supervisor has been told it is."""
         self._do: dict[type[Any], Callable[[Any], None]] = {
@@ -114,7 +119,10 @@ class Worker:
         patience: float | None = None
         while not self._supervisor.closed:
             for fd, _ in self._poll.poll(patience):
-                self._wakers[fd]()
+                waker = self._wakers.get(fd)  # an earlier one may have ended it
+                if waker is not None:
+                    waker()
+            icons = self._show_icons()
             self._settle()
             if self._awaited is not None:
                 self._say_complete(self._awaited)
@@ -122,7 +130,7 @@ class Worker:
                 self._letting_go = False
                 self._supervisor.send({"event": "released"})
             self._listen(not self._host.busy)
-            patience = self._tick()
+            patience = _sooner(self._tick(), icons)
 
     def _watch(self, fd: int, waker: Callable[[], None]) -> None:
         self._poll.register(fd, select.EPOLLIN)
@@ -136,6 +144,7 @@ class Worker:
         self._listening = True
 
     def _disconnect(self) -> None:
+        self._icons.close()
         if self._link is not None:
             self._link.close(self._host)
             self._link = None
@@ -184,6 +193,8 @@ class Worker:
                 screen = self._host.screen()
                 link.session = Session(self._config, screen, self._clipboard_keys(), event.minor)
                 link.out += connection.accept(xconf_for(screen.width, screen.height, screen.depth))
+                if self._spec.settings.window_icons == "vm":
+                    self._icons.open()
                 self._supervisor.send({"event": "connected", "version": f"1.{event.minor}"})
 
     def _write(self) -> None:
@@ -248,6 +259,10 @@ class Worker:
                 return None
         return max(0.0, deadline - now)
 
+    def _show_icons(self) -> float | None:
+        """The VM's icons that are due, before `_settle` lets everything out; as `_tick`."""
+        return None if self._link is None else self._icons.settle(self._link.local_ids)
+
     # --- commands ---
 
     def _carry_out(self, commands: Iterable[do.Command]) -> None:
@@ -311,12 +326,22 @@ class Worker:
                     self._paste(self._courier.open(request))
 
     def _reconfigure(self, settings: VmSettings) -> None:
-        self._spec = dataclasses.replace(self._spec, settings=settings)
+        before, self._spec = self._spec.settings, dataclasses.replace(self._spec, settings=settings)
         host, self._config = self._configs(self._spec)
         self._host.reconfigure(host)
         if self._link is not None and self._link.session is not None:
             self._link.session.set_keys(self._clipboard_keys())
             self._carry_out(self._link.session.reconfigure(self._config))
+            if settings.window_icons != before.window_icons:
+                self._change_icons(self._link, of_vm=settings.window_icons == "vm")
+
+    def _change_icons(self, link: "_Link", *, of_vm: bool) -> None:
+        if of_vm:
+            self._icons.open()
+            return
+        self._icons.close()
+        for window in link.local_ids:
+            self._host.set_icon(window, None)
 
     def _let_go(self) -> None:
         """Another GUI domain is about to have the windows: what the user has done with them so far still counts."""
@@ -369,6 +394,11 @@ class Worker:
             self._disconnect()
         self._host.close()
         self._poll.close()
+
+
+def _sooner(one: float | None, other: float | None) -> float | None:
+    """The sooner of two waits, of which None is for ever."""
+    return min((wait for wait in (one, other) if wait is not None), default=None)
 
 
 class _Link:
