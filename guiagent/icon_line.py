@@ -71,7 +71,11 @@ class IconLine:
         if self._vchan is None or not self._met:
             return
         if self._out:
-            del self._out[: self._vchan.write(self._out)]
+            try:
+                del self._out[: self._vchan.write(self._out)]
+            except PeerMisbehaved as error:
+                self._cut_off(error)
+                return
         if self._due and not self._out and self._asked is None:
             window = next(iter(self._due))
             del self._due[window]
@@ -98,12 +102,16 @@ class IconLine:
                 self._due = dict(self._book.windows)
             vchan.read(_READ_BYTES)  # a daemon has nothing to say here
         except PeerMisbehaved as error:
-            _log.warning("no more icons of windows are told: %s", error)
-            self.close()
+            self._cut_off(error)
             return
         if vchan.update() is VchanState.DISCONNECTED:
             self.close()
             self.open()
+
+    def _cut_off(self, error: PeerMisbehaved) -> None:
+        """No more of it before the windows' own line is opened again."""
+        _log.warning("no more icons of windows are told: %s", error)
+        self.close()
 
 
 class IconBook:

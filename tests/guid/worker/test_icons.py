@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from backends.base import MachineCannot, Vchan, VchanState
+from backends.base import Backend, MachineCannot, Vchan, VchanState
+from backends.kvm.layout import slot_offset
 from backends.local import LocalBackend
 from guid.core.icons import BURST
 from guid.core.trusted import Icon, WindowId
@@ -17,6 +18,7 @@ from guid.spec import VmSpec
 from guid.worker.icons import RETRY_SECONDS, IconLine
 from guiproto.icons import WindowIcon
 from guiproto.ports import ICON_PORT
+from tests.backends.kvm import line
 from tests.xserver import wait_until
 
 DOMID = 7
@@ -30,7 +32,7 @@ def icon(window: int) -> bytes:
 class Loop:
     """A worker's, as far as icons go, with a clock of its own."""
 
-    def __init__(self, backend: LocalBackend) -> None:
+    def __init__(self, backend: Backend) -> None:
         self.now = 50.0
         self.shown: list[int] = []
         self._poll = select.epoll()
@@ -69,7 +71,7 @@ def loop(backend: LocalBackend) -> Iterator[Loop]:
     made.close()
 
 
-def server(backend: LocalBackend) -> Vchan:
+def server(backend: Backend) -> Vchan:
     return backend.server(DOMID, 0, ICON_PORT)
 
 
@@ -174,4 +176,21 @@ def test_a_backend_without_such_a_vchan(backend: LocalBackend, monkeypatch: pyte
     loop.line.open()
     assert loop.turn() is None
     assert not loop.wakers
+    loop.close()
+
+
+def test_a_ring_that_its_peer_scribbles_in(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    backend = line.backend(tmp_path, f"{ICON_PORT}:0")
+    agent = server(backend)
+    loop = Loop(backend)
+    loop.line.open()
+    meet(loop, agent)
+    agent.write(icon(5))
+    with (tmp_path / "region").open("r+b") as region:
+        region.seek(slot_offset(0) + 64 * 4)  # where the ring to the client begins
+        region.write(b"\xee" * 128)
+    until(loop, lambda: not loop.wakers)
+    assert len(caplog.records) == 1
+    assert "vchan ring" in caplog.records[0].getMessage()
+    agent.close()
     loop.close()
