@@ -376,8 +376,8 @@ class Backend(ABC):
         """
         return None
 
-    def keep_door(self, outer: socket.socket, domid: int, peer: int, port: int) -> None:  # noqa: ARG002 - as above
-        """Connect to the server in `peer` as `domid`, for a process that sees nothing of this machine but its door.
+    def keep_door(self, outer: socket.socket, domid: int, peer: int, ports: Sequence[int]) -> None:  # noqa: ARG002 - as above
+        """Connect to the servers in `peer` as `domid`, for a process that sees nothing of this machine but its door.
 
         That process has its end's number in the environment variable `DOOR`. Returns when the end is closed. Raises
         MachineCannot where a backend cannot do that (default).

@@ -10,6 +10,7 @@ from typing import Final
 
 from guiagent.core.source_events import FrameReady
 from guiagent.core.tracker import Tracker
+from guiagent.icon_line import IconBook, IconLine
 from guiagent.link import Link, Meeting
 from guiagent.sources.base import Source
 from guiagent.wakers import Wakers
@@ -35,9 +36,12 @@ class Agent:
         self._wakers = Wakers()
         self._serving = serving
         self._clipboard = source.clipboard()
+        icons = source.icons()
+        self._icons = None if icons is None else IconBook(icons, self._wakers)
         self._link = Link(
-            first, _FIRST_AUDIENCE, Tracker(), source, self._wakers, serving=serving, clipboard=self._clipboard
-        )
+            first, _FIRST_AUDIENCE, Tracker(), source, self._wakers, serving=serving, clipboard=self._clipboard,
+            icons=self._icon_line(first),
+        )  # fmt: skip
         self._reserve: Link | None = None
         self._next_audience = _FIRST_AUDIENCE + 1
         self._stopping = False
@@ -69,6 +73,8 @@ class Agent:
             link.leave()
         if self._clipboard is not None:
             self._clipboard.close()
+        if self._icons is not None:
+            self._icons.source.close()
         self._source.close()
         for link in links:
             link.meeting.sharer.close()
@@ -108,7 +114,7 @@ class Agent:
             try:
                 self._reserve = Link(
                     meeting, audience, tracker, self._source, self._wakers, serving=self._serving, reserve=True,
-                    clipboard=self._clipboard,
+                    clipboard=self._clipboard, icons=self._icon_line(meeting),
                 )  # fmt: skip
             except MachineCannot:
                 self._source.dismiss(audience)
@@ -148,11 +154,18 @@ class Agent:
         """The source has something."""
         source = self._source
         for event in source.events():
+            if self._icons is not None:
+                self._icons.handle(event)
             for link in (self._link, self._reserve):
                 if link is None or (type(event) is FrameReady and event.buffer.audience != link.audience):
                     continue
                 for operation in link.tracker.handle(event):
                     source.perform(operation)
+
+    def _icon_line(self, meeting: Meeting) -> IconLine | None:
+        if self._icons is None:
+            return None
+        return IconLine(meeting.listen_for_icons, self._icons, self._wakers)
 
     def _patience(self) -> float | None:
         """Seconds to sleep at most."""

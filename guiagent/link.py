@@ -19,6 +19,7 @@ from backends.base import PageSharer, Vchan, VchanState
 from guiagent.core.clipboard_text import fitting, most
 from guiagent.core.operations import ReleaseAll
 from guiagent.core.tracker import Tracker
+from guiagent.icon_line import IconLine
 from guiagent.sources.base import Clipboard, Source
 from guiagent.wakers import Wakers
 from guiproto.connection import AgentConnection, DaemonHello
@@ -66,11 +67,12 @@ _LATER: Final = frozenset((KeyPress, Button, Motion, Crossing, Focus, KeymapNoti
 
 @dataclass(frozen=True, slots=True)
 class Meeting:
-    """How to meet one GUI domain: what shares pages with it, and what opens a vchan's server end for it."""
+    """How to meet one GUI domain: what shares pages with it, and what opens vchans' server ends for it."""
 
     gui_domid: int
     sharer: PageSharer
     listen: Callable[[], Vchan]
+    listen_for_icons: Callable[[], Vchan]
 
 
 class Link:
@@ -87,6 +89,7 @@ class Link:
         serving: bool = True,
         reserve: bool = False,
         clipboard: Clipboard | None = None,
+        icons: IconLine | None = None,
     ) -> None:
         """Raises MachineCannot when nobody can listen, for example because another agent serves the same domains."""
         self.meeting = meeting
@@ -96,6 +99,7 @@ class Link:
         self._wakers = wakers
         self._reserve = reserve
         self._clipboard = clipboard
+        self._icons = icons
         self._waiting: list[object] = []
         self._wire = AgentConnection()
         self._greeted = False
@@ -115,6 +119,7 @@ class Link:
         if not serving and self._vchan is not None:
             self._pause = 0.0
             self._hang_up()
+            self._close_icons()
         elif serving and self._vchan is None and not self._pause:
             self._open()
 
@@ -132,6 +137,7 @@ class Link:
                 self._hear()
         if self._vchan is not None:
             self._let_go(self._vchan)
+        self._close_icons()
         self._source.dismiss(self.audience)
         self.meeting.sharer.close()
 
@@ -139,6 +145,11 @@ class Link:
         """Hang up, and that is all: the agent ends."""
         if self._vchan is not None:
             self._vchan.close()
+        self._close_icons()
+
+    def _close_icons(self) -> None:
+        if self._icons is not None:
+            self._icons.close()
 
     # --- what it says ---
 
@@ -226,6 +237,8 @@ class Link:
         if held is not self._held:
             self._held = held
             self._source.hold(held, self.audience)
+        if self._icons is not None and not held:
+            self._icons.say()  # after the window itself has been told
 
     def _fill(self, outbox: bytearray) -> None:
         """Some of what the daemon is to be told, at least a window's worth. Raises MachineCannot from `publish`."""
@@ -260,6 +273,8 @@ class Link:
         self._wire = AgentConnection()
         self._greeted = self._ready = False
         self._wakers.watch(self._vchan.fileno(), self._hear)
+        if self._icons is not None:
+            self._icons.open()
 
     def _cut_off(self, why: str) -> None:
         self._pause = min(max(FIRST_PAUSE, 2 * self._pause), LONGEST_PAUSE)

@@ -21,6 +21,7 @@ from guiagent.sources import registry as sources
 from guiagent.sources.base import Source
 from guiproto.errors import MachineCannot
 from guiproto.limits import GUI_PORT
+from guiproto.ports import ICON_PORT
 from qubesdb.keys import GUI_DOMAIN, GUI_ENABLED, GUI_NEXT, KEYBOARD_LAYOUT, MONITORS, SOURCE
 from qubesdb.sockets import vm_dir
 
@@ -104,7 +105,12 @@ def _serve(args: argparse.Namespace, stop_fd: int) -> None:
 
     def meet(gui_domid: int) -> Meeting:
         sharer = backend.sharer(args.domid, gui_domid)
-        return Meeting(gui_domid, sharer, lambda: backend.server(args.domid, gui_domid, GUI_PORT))
+        return Meeting(
+            gui_domid,
+            sharer,
+            lambda: backend.server(args.domid, gui_domid, GUI_PORT),
+            lambda: backend.server(args.domid, gui_domid, ICON_PORT),
+        )
 
     with contextlib.ExitStack() as stack:
         settings = Settings(vm_dir())

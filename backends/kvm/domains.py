@@ -25,7 +25,7 @@ from backends.machines.libvirtd import Hypervisor
 from backends.machines.places import which
 from guiproto.errors import MachineCannot
 from guiproto.limits import GUI_PORT
-from guiproto.ports import QUBESDB_PORT
+from guiproto.ports import ICON_PORT, QUBESDB_PORT
 
 _GUEST: Final = Guest(modules=("virtio_pci", "virtio_blk", "virtio_net", "virtio_console"))
 
@@ -69,11 +69,7 @@ class KvmDomains(MachineDomains[AppVm]):
             tell(f"KVM cannot be used here ({trouble}); this VM will run in QEMU's software emulation, which is slow")
         overlay(place / "disk.qcow2", made.disk)
         gui_domids = dict.fromkeys([spec.gui_domid, *spec.other_gui_domids])
-        vchans = Slots([*((GUI_PORT, gui_domid) for gui_domid in gui_domids), (QUBESDB_PORT, domid)])
-        if len(vchans.vchans) > MAX_SLOTS:
-            raise MachineCannot(
-                f"{len(gui_domids)} GUI domains may show {spec.name}", f"{MAX_SLOTS - 1} are possible: configure fewer"
-            )
+        vchans = _vchans(spec.name, domid, list(gui_domids))
         config = {
             "name": spec.name, "domid": domid, "gui_domid": spec.gui_domid, "screen": list(spec.screen),
             "backend": "kvm", "guest": "backends.kvm.guest", "vchans": str(vchans),
@@ -116,3 +112,17 @@ class KvmDomains(MachineDomains[AppVm]):
 
     def _pid(self, vm: AppVm) -> int | None:
         return qemu_pid(self._uri, vm.name)
+
+
+def _vchans(name: str, domid: int, gui_domids: Sequence[int]) -> Slots:
+    """Those of a VM that these GUI domains may show; for icons, of as many of the first ones as there is room for.
+
+    Raises MachineCannot if there is none for windows.
+    """
+    needed = [*((GUI_PORT, gui_domid) for gui_domid in gui_domids), (QUBESDB_PORT, domid)]
+    room = MAX_SLOTS - len(needed)
+    if room < 0:
+        raise MachineCannot(
+            f"{len(gui_domids)} GUI domains may show {name}", f"{MAX_SLOTS - 1} are possible: configure fewer"
+        )
+    return Slots([*needed, *((ICON_PORT, gui_domid) for gui_domid in gui_domids[:room])])

@@ -22,7 +22,7 @@ _MAX_DOMID: Final = 0xFFFF
 
 
 class LocalBackend(Backend):
-    """Everything meets in `socket_dir`, but for clients that have a `door` to their one server."""
+    """Everything meets in `socket_dir`, but for clients that have a `door` to the servers of their one peer."""
 
     name = "local"
     has_door = True
@@ -64,9 +64,9 @@ class LocalBackend(Backend):
     def files(self) -> Sequence[Path] | None:
         return []
 
-    def keep_door(self, outer: socket.socket, domid: int, peer: int, port: int) -> None:
-        vchan, pages = vchan_path(self.socket_dir, peer, domid, port), pages_path(self.socket_dir, peer, domid)
-        keep_door(outer, vchan, pages)
+    def keep_door(self, outer: socket.socket, domid: int, peer: int, ports: Sequence[int]) -> None:
+        vchans = {port: vchan_path(self.socket_dir, peer, domid, port) for port in ports}
+        keep_door(outer, vchans, pages_path(self.socket_dir, peer, domid))
 
     def domains(self, state_dir: Path) -> DomainDriver:
         # Only the supervisor starts domains; workers and agents do without this module.

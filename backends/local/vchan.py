@@ -225,7 +225,7 @@ class LocalClient(_Stream):
         """Returns at once; the first look for the server is due, and `fileno()` says so."""
         super().__init__(buffer_bytes)
         path = socket_path(directory, server, client, port)
-        self._approach: Approach | None = PathApproach(path) if door is None else DoorApproach(door)
+        self._approach: Approach | None = PathApproach(path) if door is None else DoorApproach(door, port)
         for fd in self._approach.filenos:
             self._epoll.register(fd, select.EPOLLIN)
 

@@ -33,6 +33,7 @@ from guiagent.core.source_events import (
     TransientFor,
     Unmapped,
 )
+from guiproto.icons import WindowIcon
 from guiproto.messages import (
     Button,
     Close,
@@ -60,6 +61,7 @@ __all__ = [
     "Forget",
     "FrameReady",
     "Hinted",
+    "Icons",
     "LayoutChanger",
     "Mapped",
     "Operation",
@@ -126,6 +128,37 @@ class Clipboard(ABC):
     @abstractmethod
     def patience(self) -> float | None:
         """Seconds after which `proceed` has something to do even if `fileno` is not readable."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of everything; what was fetched is not answered any more."""
+
+
+class Icons(ABC):
+    """The icons of windows, while the loop goes on: `fileno` polls readable for `proceed`.
+
+    Programs can neither make anybody wait for an icon nor have more of one read than an icon may have.
+    """
+
+    @abstractmethod
+    def fileno(self) -> int:
+        """Its number does not change until `close`."""
+
+    @abstractmethod
+    def watch(self, window: int) -> None:
+        """There is this window. `proceed` says when its icon changes."""
+
+    @abstractmethod
+    def unwatch(self, window: int) -> None:
+        """It is gone."""
+
+    @abstractmethod
+    def fetch(self, window: int, answer: Callable[[WindowIcon | None], None]) -> None:
+        """Find out what icon the window has. `answer` is called once, later: with None if it has none or is gone."""
+
+    @abstractmethod
+    def proceed(self) -> Sequence[int]:
+        """Go on with what was begun, as far as possible without waiting; windows whose icon may have changed."""
 
     @abstractmethod
     def close(self) -> None:
@@ -204,6 +237,13 @@ class Source(ABC):
 
     def clipboard(self) -> Clipboard | None:
         """The clipboard of these programs; None where they have none (the default). The caller closes it.
+
+        Raises MachineCannot when the display server is gone.
+        """
+        return None
+
+    def icons(self) -> Icons | None:
+        """The icons of these windows; None where they have none (the default). The caller closes it.
 
         Raises MachineCannot when the display server is gone.
         """

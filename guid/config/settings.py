@@ -79,6 +79,10 @@ class VmSettings:
         "light-locker, mate-screensaver, cinnamon-screensaver, gnome-screensaver, kscreenlocker_greet",
         "screen lockers that no menu may appear above, by the first name in their WM_CLASS, with commas between",
     )
+    window_icons: str = _setting(
+        "vm", "what task bars show for its windows: their own icons in the label's colours, or the label's padlock",
+        _one_of("vm", "label"), live=True,
+    )  # fmt: skip
     trayicon_mode: str = _setting(
         "tint+border1",
         "how icons in the notification area show whose they are: in their VM's colours, by a border, or both",

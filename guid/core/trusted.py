@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from enum import IntFlag
 from typing import NewType
 
+import numpy as np
+from numpy.typing import NDArray
+
 from guiproto.messages import WindowFlag
 
 WindowId = NewType("WindowId", int)
@@ -15,6 +18,7 @@ __all__ = [
     "CursorName",
     "Geometry",
     "HintFlags",
+    "Icon",
     "Label",
     "SizeHints",
     "StateFlags",
@@ -80,6 +84,13 @@ class CursorName:
     """An index into X's cursor font: 0 to 153."""
 
     index: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Icon:
+    """A window's icon: u32 [height, width], 0xAARRGGBB and not premultiplied; each side 1 to 64 pixels."""
+
+    pixels: NDArray[np.uint32]
 
 
 @dataclass(frozen=True, slots=True)

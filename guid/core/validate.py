@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from guid.core.text import ascii_text, ascii_title, utf8_title
-from guid.core.trusted import CursorName, Geometry, HintFlags, SizeHints, StateFlags, Title, WindowClass
+from guid.core.trusted import CursorName, Geometry, HintFlags, Icon, SizeHints, StateFlags, Title, WindowClass
 from guiproto import limits
 from guiproto.errors import PeerMisbehaved
+from guiproto.icons import WindowIcon
 from guiproto.messages import (
     ClipboardData,
     Configure,
@@ -30,6 +31,9 @@ from guiproto.messages import (
 
 _I32_MAX: Final = 2**31 - 1
 _SETTABLE: Final = StateFlags.FULLSCREEN | StateFlags.DEMANDS_ATTENTION | StateFlags.MINIMIZE
+_ICON_SIDE: Final = 64
+_SAMPLED_SIDE: Final = 4 * _ICON_SIDE
+"""Of an icon that is larger still not every pixel is looked at: the time that one takes stays small."""
 _UNSETTABLE: Final = StateFlags.FULLSCREEN | StateFlags.DEMANDS_ATTENTION
 
 
@@ -139,6 +143,32 @@ def clipboard(message: ClipboardData) -> bytes | None:
     if size > limits.CLIPBOARD_OVERSIZE:
         raise PeerMisbehaved("CLIPBOARD_DATA size", f"{size} bytes")
     return None if size == limits.CLIPBOARD_OVERSIZE else message.data
+
+
+def icon(message: WindowIcon) -> Icon:
+    """The icon, made smaller if it is larger than 64 x 64. Its colours are the VM's: whoever shows it tints them."""
+    width, height = message.width, message.height
+    rgba = np.frombuffer(message.rgba, np.uint8).reshape(height, width, 4)
+    longest = max(width, height)
+    if longest > _ICON_SIDE:
+        step = max(1, longest // _SAMPLED_SIDE)
+        rgba = rgba[::step, ::step]
+        rgba = _smaller(rgba, max(1, width * _ICON_SIDE // longest), max(1, height * _ICON_SIDE // longest))
+    argb = np.ascontiguousarray(rgba[..., [2, 1, 0, 3]]).view("<u4")[..., 0]
+    return Icon(argb.astype(np.uint32))
+
+
+def _smaller(rgba: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """Every pixel the mean of those in its place, each of which counts as much as it is opaque."""
+    rows, columns = (np.arange(new) * old // new for new, old in zip((height, width), rgba.shape, strict=False))
+    alpha = rgba[..., 3:].astype(np.uint16)
+    parts = np.concatenate((rgba[..., :3] * alpha, alpha), axis=-1)
+    sums = np.add.reduceat(np.add.reduceat(parts, rows, axis=0, dtype=np.uint32), columns, axis=1, dtype=np.uint32)
+    count = np.diff(rows, append=rgba.shape[0])[:, None] * np.diff(columns, append=rgba.shape[1])
+    opaque = sums[..., 3:]
+    colors = sums[..., :3] // np.maximum(opaque, 1)
+    result: NDArray[np.uint8] = np.concatenate((colors, opaque // count[..., None]), axis=-1).astype(np.uint8)
+    return result
 
 
 def _geometry(x: int, y: int, width: int, height: int) -> Geometry:

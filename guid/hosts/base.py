@@ -26,7 +26,7 @@ from guid.core.host_events import (
     ScreenInfo,
     StateEvent,
 )
-from guid.core.trusted import CursorName, Geometry, Label, SizeHints, StateFlags, Title, WindowClass, WindowId
+from guid.core.trusted import CursorName, Geometry, Icon, Label, SizeHints, StateFlags, Title, WindowClass, WindowId
 from qubesdb.keys import Layout, Monitor
 from shm.damage import EitherRects
 
@@ -155,6 +155,10 @@ class DisplayHost(ABC):
     @abstractmethod
     def set_class(self, window: WindowId, name: WindowClass) -> None:
         """WM_CLASS, with the VM's name in front."""
+
+    @abstractmethod
+    def set_icon(self, window: WindowId, icon: Icon | None) -> None:
+        """What task bars show for it: the VM's icon in the label's colours, or the label's own if None, as at first."""
 
     @abstractmethod
     def set_hints(self, window: WindowId, hints: SizeHints) -> None:

@@ -14,7 +14,7 @@ from guid.control import LineSocket
 from guid.spec import VmSpec
 from guid.worker.child import Child
 from guid.worker.process import leave_parent
-from guiproto.limits import GUI_PORT
+from guid.worker.worker import PORTS
 
 
 def start_worker_within(spec: VmSpec, driver: DomainDriver) -> Child:
@@ -47,7 +47,7 @@ def _fork_doorkeeper(spec: VmSpec, outer: socket.socket) -> None:
         if os.fork() == 0:
             leave_parent(outer.fileno(), f"door:{spec.name}", end_with_parent=False)
             backend = registry.load(spec.backend, _environ(spec))
-            backend.keep_door(outer, spec.gui_domid, spec.domid, GUI_PORT)
+            backend.keep_door(outer, spec.gui_domid, spec.domid, PORTS)
     except BaseException:
         logging.getLogger("guid").exception("this is a bug in what connects %s", spec.name)
     finally:

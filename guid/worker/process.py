@@ -24,9 +24,9 @@ from guid.hosts.base import HostConfig
 from guid.sandbox.confinement import confine
 from guid.spec import VmSpec
 from guid.worker.child import Child
-from guid.worker.worker import Worker
+from guid.worker.worker import PORTS, Worker
 from guiproto.errors import MachineCannot, PeerMisbehaved
-from guiproto.limits import GUI_PORT, PAGE_SIZE
+from guiproto.limits import PAGE_SIZE
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NAME: Final = 15
@@ -94,7 +94,7 @@ def behind_door(spec: VmSpec, backend: Backend) -> Backend:
         status = 1
         try:
             leave_parent(outer.fileno(), f"door:{spec.name}", end_with_parent=True)
-            backend.keep_door(outer, spec.gui_domid, spec.domid, GUI_PORT)
+            backend.keep_door(outer, spec.gui_domid, spec.domid, PORTS)
             status = 0
         finally:
             os._exit(status)

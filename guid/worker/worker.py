@@ -26,12 +26,14 @@ from guid.core.trusted import WindowId
 from guid.hosts.base import DesktopInfo, DisplayHost, HostConfig
 from guid.spec import VmSpec
 from guid.worker.courier import Courier
+from guid.worker.icons import IconLine
 from guid.worker.link import Link
 from guid.worker.throttle import Throttle
 from guiproto.connection import AgentHello
 from guiproto.errors import PeerMisbehaved
 from guiproto.limits import GUI_PORT
 from guiproto.messages import DamageBatch, Message, xconf_for
+from guiproto.ports import ICON_PORT
 
 # What is read before it is painted: more makes the display wait for us while there is something to show, less makes us
 # spend more on system calls than on messages.
@@ -42,6 +44,8 @@ _READ_BYTES_AFTER_BUSY: Final = 112
 _OUTPUT_LIMIT: Final = 10_000_000
 """Bytes waiting for an agent that does not read; the limit of the existing daemon."""
 
+PORTS: Final = (GUI_PORT, ICON_PORT)
+"""Where a worker finds its VM."""
 Configs = Callable[[VmSpec], tuple[HostConfig, SessionConfig]]
 
 log = logging.getLogger("guid")
@@ -83,6 +87,7 @@ class Worker:
         """Windows whose appearance the supervisor waits for."""
         self._letting_go = False
         self._courier = Courier(supervisor)
+        self._icons = IconLine(spec, backend, self._poll, self._wakers, host.set_icon, clock)
         self._desktop: DesktopInfo | None = None
         """As the supervisor has been told it is."""
         self._do: dict[type[Any], Callable[[Any], None]] = {
@@ -123,7 +128,10 @@ class Worker:
         patience: float | None = None
         while not self._supervisor.closed:
             for fd, _ in self._poll.poll(patience):
-                self._wakers[fd]()
+                waker = self._wakers.get(fd)  # an earlier one may have ended it
+                if waker is not None:
+                    waker()
+            icons = self._show_icons()
             self._settle()
             if self._awaited is not None:
                 self._say_complete(self._awaited)
@@ -132,9 +140,9 @@ class Worker:
                 self._supervisor.send({"event": "released"})
             pause = self._throttle.wait(self._clock()) if self._throttle.over else 0.0
             self._listen(paused=pause > 0.0)
-            patience = self._tick()
+            patience = _sooner(self._tick(), icons)
             if pause:
-                patience = pause if patience is None else min(patience, pause)
+                patience = _sooner(patience, pause)
 
     def _watch(self, fd: int, waker: Callable[[], None]) -> None:
         self._poll.register(fd, select.EPOLLIN)
@@ -148,6 +156,7 @@ class Worker:
         self._listening = True
 
     def _disconnect(self) -> None:
+        self._icons.close()
         if self._link is not None:
             self._link.close(self._host)
             self._link = None
@@ -210,6 +219,8 @@ class Worker:
     def _greet(self, link: Link, hello: AgentHello) -> Session:
         screen = self._host.screen()
         link.out += link.connection.accept(xconf_for(screen.width, screen.height, screen.depth))
+        if self._spec.settings.window_icons == "vm":
+            self._icons.open()
         self._supervisor.send({"event": "connected", "version": f"1.{hello.minor}"})
         return Session(self._config, screen, self._clipboard_keys(), hello.minor)
 
@@ -274,6 +285,10 @@ class Worker:
             if deadline is None:
                 return None
         return max(0.0, deadline - now)
+
+    def _show_icons(self) -> float | None:
+        """The VM's icons that are due, before `_settle` lets everything out; as `_tick`."""
+        return None if self._link is None else self._icons.settle(self._link.local_ids)
 
     # --- commands ---
 
@@ -345,7 +360,7 @@ class Worker:
                     self._paste(self._courier.open(request))
 
     def _reconfigure(self, settings: VmSettings) -> None:
-        self._spec = dataclasses.replace(self._spec, settings=settings)
+        before, self._spec = self._spec.settings, dataclasses.replace(self._spec, settings=settings)
         quotas = self._config.quotas
         host, self._config = self._configs(self._spec)
         if self._config.quotas != quotas:
@@ -355,6 +370,16 @@ class Worker:
         if self._link is not None and self._link.session is not None:
             self._link.session.set_keys(self._clipboard_keys())
             self._carry_out(self._link.session.reconfigure(self._config))
+            if settings.window_icons != before.window_icons:
+                self._change_icons(self._link, of_vm=settings.window_icons == "vm")
+
+    def _change_icons(self, link: Link, *, of_vm: bool) -> None:
+        if of_vm:
+            self._icons.open()
+            return
+        self._icons.close()
+        for window in link.local_ids:
+            self._host.set_icon(window, None)
 
     def _let_go(self) -> None:
         """Another GUI domain is about to have the windows: what the user has done with them so far still counts."""
@@ -414,3 +439,8 @@ class Worker:
             self._disconnect()
         self._host.close()
         self._poll.close()
+
+
+def _sooner(one: float | None, other: float | None) -> float | None:
+    """The sooner of two waits, of which None is for ever."""
+    return min((wait for wait in (one, other) if wait is not None), default=None)

@@ -14,10 +14,12 @@ from guid.config.settings import VmSettings
 from guid.core.commands import Command, ConfigureWindow, CreateWindow, DestroyWindow, Paint, SetTitle
 from guid.core.config import Quotas
 from guid.core.host_events import ScreenInfo
+from guid.core.icons import Icons
 from guid.core.session import Session, SessionConfig
-from guid.core.trusted import Geometry
+from guid.core.trusted import Geometry, WindowId
 from guiproto.connection import AgentConnection, AgentHello, DaemonConnection
 from guiproto.errors import MachineCannot, PeerMisbehaved
+from guiproto.icons import IconDecoder
 from guiproto.messages import DamageBatch
 from qubesdb.core import Core, Side
 from qubesdb.link import AdminLink, Pending, VmLink
@@ -107,6 +109,29 @@ def daemon(data: bytes) -> None:
         pass
 
 
+def icons(data: bytes) -> None:
+    """An agent's icons, in one go and in pieces of a length that they say: the same ones and the same error, small."""
+    if not data:
+        return
+    step, data = 1 + data[0] % 40, data[1:]
+    outcomes = []
+    for pieces in ([data], [data[at : at + step] for at in range(0, len(data), step)]):
+        decoder, shelf = IconDecoder(), Icons()
+        said: list[str] = []
+        try:
+            for piece in pieces:
+                decoder.feed(piece)
+                for icon in decoder.icons():
+                    said.append(str(icon))
+                    shelf.add(icon)
+        except PeerMisbehaved as error:
+            said.append(error.rule)
+        for _, shown in shelf.take(0.0, frozenset(map(WindowId, range(100)))):
+            assert max(shown.pixels.shape) <= 64
+        outcomes.append(said)
+    assert outcomes[0] == outcomes[1]
+
+
 def ring(data: bytes) -> None:
     """A peer that writes into the control words of a ring whatever it likes, between what we do."""
     words, content = memoryview(bytearray(4 * WORDS)).cast("I"), memoryview(bytearray(_RING_BYTES))
@@ -173,5 +198,5 @@ def settings(data: bytes) -> None:
 
 TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
     target.__name__: target
-    for target in (session, whole_or_in_pieces, daemon, ring, database_of_vm, database_of_admin, settings)
+    for target in (session, whole_or_in_pieces, daemon, icons, ring, database_of_vm, database_of_admin, settings)
 }

@@ -36,6 +36,7 @@ from guiproto.messages import (
     WindowDump,
     WmName,
 )
+from guiproto.ports import ICON_PORT
 from tests.conformance.sources.copying import Copier, Paster
 from tests.conformance.sources.guest import Program
 from tests.guiagent.daemon import RawDaemon
@@ -55,7 +56,12 @@ class Running:
 
         def meet(gui_domid: int) -> Meeting:
             sharer = backend.sharer(DOMID, gui_domid)
-            return Meeting(gui_domid, sharer, lambda: backend.server(DOMID, gui_domid, GUI_PORT))
+            return Meeting(
+                gui_domid,
+                sharer,
+                lambda: backend.server(DOMID, gui_domid, GUI_PORT),
+                lambda: backend.server(DOMID, gui_domid, ICON_PORT),
+            )
 
         first = meet(OLD)
         self._agent = Agent(meet, first, X11Source(display, first.sharer))

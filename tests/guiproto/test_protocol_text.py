@@ -7,7 +7,7 @@ from struct import Struct
 
 import pytest
 
-from guiproto import limits
+from guiproto import icons, limits, ports
 from guiproto.messages import SPECS, Direction, Hint, MessageType, Spec, WindowFlag
 
 TEXT = (Path(__file__).parents[2] / "protocol.md").read_text()
@@ -77,6 +77,12 @@ def test_constants_and_versions() -> None:
     assert not constants.keys() & versions.keys()
     in_code = {name: value for name, value in vars(limits).items() if name.isupper()}
     assert in_code == constants | versions
+
+
+def test_constants_of_icons() -> None:
+    constants = {code(name): int(value, 0) for name, value, _ in table("Constant of icons", "Value", "Meaning")}
+    in_code = {name: value for name, value in vars(icons).items() if name.isupper() and not name.startswith("_")}
+    assert constants == in_code | {"ICON_PORT": ports.ICON_PORT}
 
 
 def versions_table() -> list[tuple[str, ...]]:

@@ -12,6 +12,7 @@ import pytest
 from Xlib import XK, X
 from Xlib.ext import xtest
 
+from guid.hosts.x11.tint import tinted
 from tests.e2e.rig import wait_for
 from tests.kvm.rig import NAMES, Guests, why_not
 
@@ -46,6 +47,20 @@ def test_typed_text_reaches_a_shell(rig: Guests) -> None:
     type_text(rig, "printf '\\033]0;%s-%s\\007' $(hostname) $((6*7))\n")
     rig.window("one", "one-42")
     assert color_at(rig, window["x"] - 1, window["y"] + 5) == 0x3465A4, "the border is blue"
+
+
+def test_a_windows_icon_crosses_in_the_labels_colours(rig: Guests) -> None:
+    rig.guid("run", "one", "--", "xeyes", "-geometry", "50x50+500+500", "-title", "iconic")
+    window = rig.desk.window(rig.window("one", "iconic")["local_id"])
+    rig.in_guest(
+        "one",
+        "window = next(w for w in root.query_tree().children if w.get_wm_name() == 'iconic')\n"
+        "window.change_property(d.intern_atom('_NET_WM_ICON'), 6, 32, [1, 1, 0xFF000000 | 0x808080])\n"
+        "d.sync()\n",
+    )
+    name = rig.desk.display.intern_atom("_NET_WM_ICON")
+    expected = 0xFF000000 | int(tinted(np.array([0x808080], np.uint32), 0x3465A4)[0])
+    wait_for("its icon", lambda: list(window.get_full_property(name, 0).value) == [1, 1, expected], 300)
 
 
 def test_pixels_are_those_of_the_guests_own_window(rig: Guests) -> None:

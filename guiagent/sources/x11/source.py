@@ -16,13 +16,14 @@ from Xlib import X
 from backends.base import PageSharer
 from guiagent.core import operations
 from guiagent.core.source_events import SourceEvent
-from guiagent.sources.base import Clipboard, LayoutChanger, Source
+from guiagent.sources.base import Clipboard, Icons, LayoutChanger, Source
 from guiagent.sources.x11 import extensions, requests
 from guiagent.sources.x11.atoms import Atoms
 from guiagent.sources.x11.audiences import Audiences
 from guiagent.sources.x11.capture import Capture
 from guiagent.sources.x11.clipboard import X11Clipboard
 from guiagent.sources.x11.following import Following
+from guiagent.sources.x11.icons import X11Icons
 from guiagent.sources.x11.layout import LayoutSetter
 from guiagent.sources.x11.monitors import Screen
 from guiagent.sources.x11.seat import Seat
@@ -169,6 +170,9 @@ class X11Source(Source):
 
     def clipboard(self) -> Clipboard:
         return X11Clipboard(self._connection.display.get_display_name())
+
+    def icons(self) -> Icons:
+        return X11Icons(self._connection.display.get_display_name())
 
     def close(self) -> None:
         with contextlib.suppress(MachineCannot):  # the server is gone, and everything that it had

@@ -20,7 +20,7 @@ from guid.core.host_events import (
     ScreenEvent,
     ScreenInfo,
 )
-from guid.core.trusted import CursorName, Geometry, SizeHints, StateFlags, Title, WindowClass, WindowId
+from guid.core.trusted import CursorName, Geometry, Icon, SizeHints, StateFlags, Title, WindowClass, WindowId
 from guid.hosts.base import DesktopInfo, DisplayHost, HostConfig, Rects
 from guid.hosts.headless.window import Buffer, HeadlessWindow, Pixels
 from guiproto.limits import BYTES_PER_PIXEL
@@ -159,6 +159,9 @@ class HeadlessHost(DisplayHost):
     def set_class(self, window: WindowId, name: WindowClass) -> None:
         vm = self._config.vm_name
         self._windows[window].class_ = WindowClass(f"{vm}:{name.name}", f"{vm}:{name.class_}")
+
+    def set_icon(self, window: WindowId, icon: Icon | None) -> None:
+        self._windows[window].icon = icon
 
     def set_hints(self, window: WindowId, hints: SizeHints) -> None:
         self._windows[window].hints = hints

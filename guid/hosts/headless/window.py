@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.base import MappedPages
-from guid.core.trusted import CursorName, Geometry, SizeHints, StateFlags, Title, WindowClass, WindowId
+from guid.core.trusted import CursorName, Geometry, Icon, SizeHints, StateFlags, Title, WindowClass, WindowId
 from guid.hosts.base import Rects
 from guiproto.limits import BYTES_PER_PIXEL
 from shm.damage import rows
@@ -69,6 +69,7 @@ class HeadlessWindow:
     class_: WindowClass | None = None
     hints: SizeHints | None = None
     states: StateFlags = _NO_FLAGS
+    icon: Icon | None = None
     cursor: CursorName | None = None
     docked: bool = False
     restore: Geometry | None = None

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from backends.base import MappedPages
 from guid.core.host_events import CloseEvent, HostEvent, ScreenInfo
-from guid.core.trusted import CursorName, Geometry, SizeHints, StateFlags, Title, WindowClass, WindowId
+from guid.core.trusted import CursorName, Geometry, Icon, SizeHints, StateFlags, Title, WindowClass, WindowId
 from guid.hosts.base import DesktopInfo, DisplayHost, HostConfig, Rects
 from guid.hosts.x11 import requests as x
 from guid.hosts.x11.atoms import Atoms
@@ -228,7 +228,7 @@ class X11Host(DisplayHost):
         self._kinship.belongs(shown, transient_for)
         if not (override_redirect or shown.has_icon):
             shown.has_icon = True
-            x.send(self._connection, self._properties.icon(shown.frame))
+            x.send(self._connection, self._properties.icon(shown.frame, shown.icon))
         if not shown.mapped:
             self._states.before_map(shown)
             self._user_time.tell(shown)
@@ -314,6 +314,12 @@ class X11Host(DisplayHost):
 
     def set_class(self, window: WindowId, name: WindowClass) -> None:
         x.send(self._connection, self._properties.window_class(self._windows[window].frame, name))
+
+    def set_icon(self, window: WindowId, icon: Icon | None) -> None:
+        shown = self._windows[window]
+        shown.icon = icon
+        if shown.has_icon:
+            x.send(self._connection, self._properties.icon(shown.frame, icon))
 
     def set_hints(self, window: WindowId, hints: SizeHints) -> None:
         hinted = self._windows[window]

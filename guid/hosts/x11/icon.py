@@ -1,9 +1,14 @@
-"""Task bars show whose a window is: a padlock in the label's colour, made here and of nothing that a VM sent."""
+"""Task bars show whose a window is: by a padlock in the label's colour, made here and of nothing that a VM sent, or by
+the VM's own icon in the label's colours.
+"""
 
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from guid.core.trusted import Icon
+from guid.hosts.x11.tint import tinted
 
 _SIZES: Final = (16, 32, 48)
 _FINE: Final = 4
@@ -16,6 +21,12 @@ def label_icon(color: int) -> bytes:
     """The value of _NET_WM_ICON: for each size its width, its height and its pixels as 0xAARRGGBB."""
     words = [np.concatenate([np.array([size, size], np.uint32), _padlock(color, size).ravel()]) for size in _SIZES]
     return np.concatenate(words).tobytes()
+
+
+def tinted_icon(icon: Icon, color: int) -> bytes:
+    """The same of a VM's icon: it keeps its lightness and takes hue and saturation from the label."""
+    pixels = icon.pixels & 0xFF000000 | tinted(icon.pixels, color)
+    return np.array(pixels.shape[::-1], np.uint32).tobytes() + pixels.tobytes()
 
 
 def _padlock(color: int, size: int) -> NDArray[np.uint32]:

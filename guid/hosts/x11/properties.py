@@ -11,11 +11,11 @@ from typing import Final
 
 from Xlib import Xatom
 
-from guid.core.trusted import HintFlags, SizeHints, Title, WindowClass
+from guid.core.trusted import HintFlags, Icon, SizeHints, Title, WindowClass
 from guid.hosts.base import HostConfig
 from guid.hosts.x11.atoms import Atoms
 from guid.hosts.x11.frame import Frame
-from guid.hosts.x11.icon import label_icon
+from guid.hosts.x11.icon import label_icon, tinted_icon
 from guid.hosts.x11.requests import change_property, delete_property
 
 _CARDINAL: Final = Struct("=I")
@@ -120,9 +120,10 @@ class Properties:
             return [delete_property(frame.outer, Xatom.WM_TRANSIENT_FOR)]
         return [self._number_of(frame.outer, Xatom.WM_TRANSIENT_FOR, Xatom.WINDOW, other.outer)]
 
-    def icon(self, frame: Frame) -> list[bytes]:
-        """_NET_WM_ICON, for windows that task bars list."""
-        return [change_property(frame.outer, self._atoms["_NET_WM_ICON"], Xatom.CARDINAL, 32, self._icon)]
+    def icon(self, frame: Frame, icon: Icon | None) -> list[bytes]:
+        """_NET_WM_ICON, for windows that task bars list: the VM's in the label's colours, the label's own if None."""
+        data = self._icon if icon is None else tinted_icon(icon, self.config.label.color)
+        return [change_property(frame.outer, self._atoms["_NET_WM_ICON"], Xatom.CARDINAL, 32, data)]
 
     def window_type(self, frame: Frame, kind: str) -> list[bytes]:
         """_NET_WM_WINDOW_TYPE: NORMAL, DIALOG or POPUP_MENU."""

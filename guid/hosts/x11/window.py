@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from guid.core.trusted import Geometry, SizeHints, StateFlags, WindowId
+from guid.core.trusted import Geometry, Icon, SizeHints, StateFlags, WindowId
 from guid.hosts.x11.buffers import Buffer
 from guid.hosts.x11.frame import Frame
 
@@ -53,6 +53,8 @@ class HostWindow:
     """Where it was before it was maximised with no window manager to do that."""
     wants_minimized: bool = False
     has_icon: bool = False
+    icon: Icon | None = None
+    """The VM's own, if it has said one."""
     docked: bool = False
     """Whether it is an icon in the notification area, or waits for one."""
     tray: int = 0

@@ -4,6 +4,7 @@ import os
 import select
 import stat
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,27 @@ def test_a_made_vm_is_there_and_does_not_run(driver: KvmDomains, tmp_path: Path)
     assert stat.S_IMODE(memory.st_mode) == 0o600
     assert memory.st_size == 64 << 20
     assert driver.create(AppVmSpec("next", "red"), print).domid == 2
+
+
+@pytest.mark.parametrize(
+    ("others", "vchans"),
+    [
+        ([], "6000:0,111:1,6001:0"),
+        ([4], "6000:0,6000:4,111:1,6001:0,6001:4"),
+        ([4, 5, 6], "6000:0,6000:4,6000:5,6000:6,111:1,6001:0,6001:4,6001:5"),
+        ([4, 5, 6, 7, 8, 9], "6000:0,6000:4,6000:5,6000:6,6000:7,6000:8,6000:9,111:1"),
+    ],
+)
+def test_windows_come_before_icons_where_room_is_scarce(
+    driver: KvmDomains, libvirt: Libvirt, others: list[int], vchans: str
+) -> None:
+    driver.create(replace(SPEC, other_gui_domids=others), print)
+    assert f'vchans="{vchans}"' in libvirt.defined["work"].replace("'", '"')
+
+
+def test_more_gui_domains_than_there_is_room_for(driver: KvmDomains) -> None:
+    with pytest.raises(MachineCannot, match="8 GUI domains"):
+        driver.create(replace(SPEC, other_gui_domids=range(4, 11)), print)
 
 
 @pytest.mark.parametrize("spec", [SPEC, AppVmSpec("other", "red", domid=1)])

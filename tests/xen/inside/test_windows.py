@@ -35,6 +35,18 @@ def test_typed_text_reaches_a_shell_in_a_domu(desk: Desk) -> None:
     desk.window("one", "one-42")
 
 
+def test_a_windows_icon_crosses(desk: Desk) -> None:
+    """xterm has one of 48 x 48; the label's begins with one of 16 x 16."""
+    window = desk.screen.window(desk.window("one", "one-42")["local_id"])
+    name = desk.screen.display.intern_atom("_NET_WM_ICON")
+
+    def look() -> bool:
+        found = window.get_full_property(name, 0)
+        return found is not None and list(found.value[:2]) == [48, 48]
+
+    wait_for("xterm's icon", look, PATIENCE)
+
+
 def test_pixels_are_those_of_the_domus_own_window(desk: Desk) -> None:
     window = desk.window("one", "sum ")
     title = re.search(r"sum ([0-9a-f]{64})", window["title"])
