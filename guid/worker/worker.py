@@ -2,7 +2,8 @@
 
 A worker serves one VM for as long as it runs. It sleeps until the vchan, the display or its supervisor says something,
 reads everything that is ready, validates it as a batch, and sends one flush to the display. An agent that goes away and
-comes back finds it waiting; a rule that an agent breaks ends the process, and the supervisor starts a fresh one.
+comes back finds it waiting, unless it does that all the time; a rule that an agent breaks ends the process, and the
+supervisor starts a fresh one.
 """
 
 import contextlib
@@ -25,6 +26,7 @@ from guid.core.trusted import WindowId
 from guid.hosts.base import DesktopInfo, DisplayHost, HostConfig
 from guid.spec import VmSpec
 from guid.worker.courier import Courier
+from guid.worker.pauses import Pauses
 from guiproto.connection import AgentHello, DaemonConnection
 from guiproto.errors import PeerMisbehaved
 from guiproto.limits import GUI_PORT
@@ -69,6 +71,9 @@ class Worker:
         self._wakers: dict[int, Callable[[], None]] = {}
         self._vchan: Vchan | None = None
         self._listening = False
+        self._pauses = Pauses()
+        self._connect_at: float | None = None
+        """When an agent that came and went is to be met again."""
         self._budget = _READ_BYTES
         self._link: _Link | None = None
         self._awaited: frozenset[int] | None = None
@@ -122,7 +127,7 @@ class Worker:
                 self._letting_go = False
                 self._supervisor.send({"event": "released"})
             self._listen(not self._host.busy)
-            patience = self._tick()
+            patience = self._tick() if self._connect_at is None else self._connect_if_due(self._connect_at)
 
     def _watch(self, fd: int, waker: Callable[[], None]) -> None:
         self._poll.register(fd, select.EPOLLIN)
@@ -130,7 +135,16 @@ class Worker:
 
     # --- the vchan ---
 
+    def _connect_if_due(self, moment: float) -> float | None:
+        """Seconds until then, None once it has come."""
+        left = moment - self._clock()
+        if left > 0:
+            return left
+        self._connect()
+        return None
+
     def _connect(self) -> None:
+        self._connect_at = None
         self._vchan = self._backend.client(self._spec.gui_domid, self._spec.domid, GUI_PORT)
         self._watch(self._vchan.fileno(), self._serve_vchan)
         self._listening = True
@@ -161,6 +175,7 @@ class Worker:
             if vchan.update() is VchanState.WAITING:
                 return
             self._link = _Link(self._spec, self._backend)
+            self._pauses.begin(self._clock())
         data = vchan.read(self._budget)
         if data:
             self._receive(self._link, data)
@@ -168,7 +183,12 @@ class Worker:
         elif vchan.update() is VchanState.DISCONNECTED and not vchan.data_ready():
             self._supervisor.send({"event": "disconnected"})
             self._disconnect()
-            self._connect()
+            now = self._clock()
+            if pause := self._pauses.end(now):
+                log.warning("%s: its agent has hung up at once; met again in %g s", self._spec.name, pause)
+                self._connect_at = now + pause
+            else:
+                self._connect()
 
     def _receive(self, link: "_Link", data: bytes) -> None:
         connection = link.connection

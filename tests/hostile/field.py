@@ -4,44 +4,73 @@ import contextlib
 import os
 import re
 import select
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backends.base import Backend
 from backends.local import LocalBackend
+from guid.bench.accounting import cpu_seconds
 from guid.bench.synthetic import SyntheticAgent
+from guid.config.settings import VmSettings
 from guid.control import Message
 from guid.spec import ViewSpec, VmSpec
 from guid.worker.process import Child, fork_worker
 from guiproto.messages import ShmImage
+from tests.backends.kvm import line
 from tests.e2e.rig import Screen, wait_for
 from tests.hostile.attacks import HEIGHT, WIDTH, WINDOW
 from tests.xserver import XServer
 
 MORE_MEMORY_KIB: Final = 60 * 1024
 """What a worker may have resident on top of what it began with, whatever an agent does."""
+RINGS: Final = "6000:0"
+"""The vchans of a VM that has them in shared memory: one, for its windows."""
+
+
+VM = tuple[str, int, str]
+"""Name, domain id and label."""
 
 
 class Shown:
     """A VM with one window, and the worker that shows it."""
 
-    def __init__(self, directory: Path, display: str, vm: tuple[str, int, str], place: tuple[int, int]) -> None:
-        """`vm`: its name, domain id and label."""
+    def __init__(
+        self, directory: Path, display: str, vm: VM, place: tuple[int, int], *, rings: bool = False, **chosen: Any
+    ) -> None:
+        """`rings`: with a vchan in shared memory, that of the backend kvm. `chosen`: settings."""
         name, domid, label = vm
-        environ = {"VCHAN_SOCKET_DIR": str(directory)}
-        spec = VmSpec(name, domid, label, view=ViewSpec(display=display), environ=environ)
+        backend, environ = "local", {"VCHAN_SOCKET_DIR": str(directory)}
+        self.backend: Backend = LocalBackend(directory)
+        if rings:
+            backend, environ = "kvm", dict(line.environ(directory, RINGS))
+            self.backend = line.backend(directory, RINGS)
+        settings = VmSettings().but(chosen)
+        spec = VmSpec(
+            name, domid, label, backend=backend, view=ViewSpec(display=display), settings=settings, environ=environ
+        )
+        self.directory = directory
+        self.domid = domid
         self.place = place
-        self.agent = SyntheticAgent(LocalBackend(directory), domid, 0)
+        self.agent = SyntheticAgent(self.backend, domid, 0)
         self.worker: Child = fork_worker(spec)
         self.said: list[Message] = []
         self.agent.connect()
         self.pages = self.agent.window(WINDOW, *place, WIDTH, HEIGHT)
         self._memory_at_first = self.memory_kib()
+
+    def reconnect(self) -> None:
+        """An agent that behaves is there: wait until its window is shown again."""
+        self.agent.close()
+        self.agent = SyntheticAgent(self.backend, self.domid, 0)
+        self.agent.connect()
+        self.pages = self.agent.window(WINDOW, *self.place, WIDTH, HEIGHT)
 
     def paint(self) -> NDArray[np.uint32]:
         """Show new pixels; they."""
@@ -59,6 +88,29 @@ class Shown:
     def reason(self) -> str:
         """Why it ended; "" while it lives."""
         return next((str(said["reason"]) for said in self.hear() if said.get("event") == "ended"), "")
+
+    def logged(self) -> list[str]:
+        """What the worker has logged so far."""
+        return [str(said.get("text")) for said in self.hear() if said.get("event") == "log"]
+
+    def windows(self) -> list[dict[str, Any]]:
+        """As the worker sees them."""
+        before = self._answers()
+        self.worker.line.send({"op": "windows", "id": len(before)})
+        return list(wait_for("the worker's answer", lambda: self._answers()[len(before) :])[0]["windows"])
+
+    def local_id(self) -> int:
+        """Of its window, on the desktop."""
+        return int(next(row["local_id"] for row in self.windows() if row["remote_id"] == WINDOW))
+
+    def _answers(self) -> list[Message]:
+        return [said for said in self.hear() if said.get("event") == "windows"]
+
+    def is_idle(self) -> bool:
+        """Whether the worker used no processor time for a moment."""
+        before = cpu_seconds(self.worker.pid)
+        time.sleep(0.2)
+        return cpu_seconds(self.worker.pid) == before
 
     def memory_kib(self) -> int:
         """What the worker has resident, 0 once it has ended."""
@@ -100,9 +152,12 @@ class Field:
         self._stack.close()
 
     @contextlib.contextmanager
-    def hostile(self) -> Iterator[Shown]:
-        """A VM that shows one window and then does what it likes."""
-        shown = Shown(self._directory, self.screen.name, ("bad", 7, "red"), (50, 50))
+    def hostile(self, *, rings: bool = False, **chosen: Any) -> Iterator[Shown]:
+        """A VM that shows one window and then does what it likes; see `Shown`."""
+        directory = self._directory
+        if rings:
+            directory = Path(tempfile.mkdtemp(dir=directory))
+        shown = Shown(directory, self.screen.name, ("bad", 7, "red"), (50, 50), rings=rings, **chosen)
         try:
             yield shown
         finally:

@@ -1,7 +1,5 @@
 """Whatever an agent does, its own session ends for one clear reason or goes on, and its neighbour notices nothing."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from guid.worker import worker
@@ -16,12 +14,6 @@ ATTACKS = {
     **{f"{message}: {rule}": attack for (message, rule), attack in OF_RULES.items()},
     **BY_HAND,
 }
-
-
-@pytest.fixture(scope="module")
-def field(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
-    with Field(tmp_path_factory.mktemp("field")) as made:
-        yield made
 
 
 def test_every_rule_is_broken_by_one_of_them() -> None:
