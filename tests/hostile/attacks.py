@@ -15,10 +15,9 @@ from guid.bench.synthetic import SyntheticAgent
 from guiproto import messages as wire
 from guiproto.encoder import encode
 from guiproto.limits import VERSION_MINOR
+from tests.hostile.agent import HEIGHT, WIDTH, WINDOW
 from tests.hostile.protocol import messages
 
-WINDOW: Final = 7
-WIDTH, HEIGHT = 160, 120
 _WORD: Final = struct.Struct("<I")
 _HEADER: Final = struct.Struct("<III")
 _HUGE: Final = 2**32 - 1

@@ -1,7 +1,6 @@
 """Where attacks take place: a desktop, a bystander's VM with a window, and a fresh real worker for each attack."""
 
 import contextlib
-import os
 import re
 import select
 import tempfile
@@ -11,21 +10,18 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
 from backends.base import Backend
 from backends.local import LocalBackend
 from guid.bench.accounting import cpu_seconds
-from guid.bench.synthetic import SyntheticAgent
 from guid.config.settings import VmSettings
 from guid.control import Message
 from guid.spec import ViewSpec, VmSpec
+from guid.worker.pauses import BRIEF_SECONDS
 from guid.worker.process import Child, fork_worker
-from guiproto.messages import ShmImage
 from tests.backends.kvm import line
 from tests.e2e.rig import Screen, wait_for
-from tests.hostile.attacks import HEIGHT, WIDTH, WINDOW
+from tests.guid.hosts.x11.managed import start_openbox
+from tests.hostile.agent import HEIGHT, WIDTH, WINDOW, Agent
 from tests.xserver import XServer
 
 MORE_MEMORY_KIB: Final = 60 * 1024
@@ -58,27 +54,20 @@ class Shown:
         self.directory = directory
         self.domid = domid
         self.place = place
-        self.agent = SyntheticAgent(self.backend, domid, 0)
+        self.agent = Agent(self.backend, domid, 0)
         self.worker: Child = fork_worker(spec)
         self.said: list[Message] = []
         self.agent.connect()
-        self.pages = self.agent.window(WINDOW, *place, WIDTH, HEIGHT)
+        self._met = time.monotonic()
+        self.agent.show(*place)
         self._memory_at_first = self.memory_kib()
 
     def reconnect(self) -> None:
         """An agent that behaves is there: wait until its window is shown again."""
         self.agent.close()
-        self.agent = SyntheticAgent(self.backend, self.domid, 0)
+        self.agent = Agent(self.backend, self.domid, 0)
         self.agent.connect()
-        self.pages = self.agent.window(WINDOW, *self.place, WIDTH, HEIGHT)
-
-    def paint(self) -> NDArray[np.uint32]:
-        """Show new pixels; they."""
-        noise = np.frombuffer(os.urandom(4 * WIDTH * HEIGHT), np.uint32)
-        pixels = np.bitwise_and(noise, np.uint32(0xFFFFFF)).reshape(HEIGHT, WIDTH)
-        self.agent.pixels(self.pages, WIDTH, HEIGHT)[:] = pixels
-        self.agent.tell(ShmImage(WINDOW, 0, 0, WIDTH, HEIGHT))
-        return pixels
+        self.agent.show(*self.place)
 
     def hear(self) -> list[Message]:
         """What the worker has said so far."""
@@ -99,12 +88,21 @@ class Shown:
         self.worker.line.send({"op": "windows", "id": len(before)})
         return list(wait_for("the worker's answer", lambda: self._answers()[len(before) :])[0]["windows"])
 
-    def local_id(self) -> int:
-        """Of its window, on the desktop."""
-        return int(next(row["local_id"] for row in self.windows() if row["remote_id"] == WINDOW))
+    def row(self) -> dict[str, Any]:
+        """Of its window."""
+        return next(row for row in self.windows() if row["remote_id"] == WINDOW)
+
+    def corner(self) -> tuple[int, int]:
+        """Where a window manager has put its content."""
+        row = self.row()
+        return row["x"], row["y"]
 
     def _answers(self) -> list[Message]:
         return [said for said in self.hear() if said.get("event") == "windows"]
+
+    def is_young(self) -> bool:
+        """Whether its agent has only just connected: if it hung up now, it would have come and gone."""
+        return time.monotonic() - self._met < 1.2 * BRIEF_SECONDS
 
     def is_idle(self) -> bool:
         """Whether the worker used no processor time for a moment."""
@@ -136,12 +134,16 @@ class Shown:
 class Field:
     """The desktop and the bystander; `hostile` brings in the other one."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, managed: bool = False) -> None:
+        """`managed`: by a window manager."""
         self._directory = directory
+        self.managed = managed
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         server = self._stack.enter_context(XServer(2048, 1280))
+        if self.managed:
+            start_openbox(server)
         self.screen = Screen(server.display)
         self._stack.callback(self.screen.close)
         self.bystander = Shown(self._directory, server.display, ("work", 8, "blue"), (1700, 1000))
@@ -166,7 +168,7 @@ class Field:
     def bystander_is_served(self) -> None:
         """At once, and with nothing lost: AssertionError otherwise."""
         began = time.monotonic()
-        pixels = self.bystander.paint()
+        pixels = self.bystander.agent.paint()
         self.bystander.agent.settle()
         assert time.monotonic() - began < 5, "the bystander had to wait"
         assert not self.bystander.reason()
@@ -174,5 +176,5 @@ class Field:
 
     def bystander_is_shown(self) -> None:
         """Its last pixels are on the desktop, now that nobody else's are."""
-        x, y = self.bystander.place
+        x, y = self.bystander.corner()
         wait_for("its pixels", lambda: bool((self.screen.pixels(x, y, WIDTH, HEIGHT) == self._pixels).all()))
