@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 import pytest
+from Xlib import X
 
 from guiproto import messages as wire
 from tests.e2e.rig import wait_for
@@ -99,6 +100,8 @@ def test_every_key_does_so_under_a_window_manager(managed_field: Field, name: st
 def type_beside(desk: Field, steal: Callable[[Agent, int], None]) -> None:
     neighbour = desk.bystander
     with desk.hostile() as bad:
+        window = desk.screen.window(bad.row()["local_id"])
+        wait_for("its window", lambda: window.get_attributes().map_state == X.IsViewable)
         _give_focus(desk, neighbour)
         before, bitmaps = len(_typed(neighbour)), len(bad.agent.told(wire.KeymapNotify))
         desk.screen.move_pointer(*_POINTER)
