@@ -34,6 +34,14 @@ VM = tuple[str, int, str]
 """Name, domain id and label."""
 
 
+def resident_kib(pid: int) -> int:
+    """What a process has resident, 0 once it has ended."""
+    with contextlib.suppress(OSError):
+        found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+        return int(found[1]) if found else 0
+    return 0
+
+
 class Shown:
     """A VM with one window, and the worker that shows it."""
 
@@ -112,10 +120,7 @@ class Shown:
 
     def memory_kib(self) -> int:
         """What the worker has resident, 0 once it has ended."""
-        with contextlib.suppress(OSError):
-            found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{self.worker.pid}/status").read_text())
-            return int(found[1]) if found else 0
-        return 0
+        return resident_kib(self.worker.pid)
 
     def grew(self) -> int:
         """How much more the worker has resident than at first, in KiB."""

@@ -1,6 +1,7 @@
 """A supervisor in a process of its own that shows several VMs; who their agents are is the test's business."""
 
 import contextlib
+import logging
 import os
 import select
 import signal
@@ -14,6 +15,7 @@ from guid.spec import ViewSpec, VmSpec
 from guid.supervisor.supervisor import Supervisor
 from guid.worker.process import fork
 from guiproto.errors import MachineCannot
+from qubesdb.sockets import socket_path
 from tests.e2e.rig import Screen, wait_for
 from tests.hostile.agent import Agent
 from tests.hostile.field import VM
@@ -35,7 +37,7 @@ class Served:
         (directory / "run").mkdir(mode=0o700)
         (directory / "guid.toml").touch()
         self._child = fork("supervisor", self._serve)
-        wait_for("the supervisor", lambda: self._path.exists() and len(self.rows()) == len(VMS))
+        wait_for("the supervisor", self._is_ready)
 
     def __enter__(self) -> Self:
         return self
@@ -54,8 +56,13 @@ class Served:
     def _path(self) -> Path:
         return self.directory / "run" / "supervisor.sock"
 
+    def _is_ready(self) -> bool:
+        databases = [socket_path(self.directory / "run" / "qubesdb", name) for name, _, _ in VMS]
+        return self._path.exists() and len(self.rows()) == len(VMS) and all(path.exists() for path in databases)
+
     def _serve(self, _: LineSocket) -> dict[str, str]:
         """In the process of its own."""
+        logging.getLogger().setLevel(logging.INFO)
         os.environ.update(GUID_RUNTIME_DIR=str(self.directory / "run"), DISPLAY=self.screen.name)
         listener = Listener(self._path)
         supervisor = Supervisor(listener, None, self.directory, Configuration.read(self.directory / "guid.toml"))
