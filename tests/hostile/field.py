@@ -10,6 +10,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from backends.base import Backend
 from backends.local import LocalBackend
 from guid.bench.accounting import cpu_seconds
@@ -170,14 +173,15 @@ class Field:
         finally:
             shown.close()
 
-    def bystander_is_served(self) -> None:
-        """At once, and with nothing lost: AssertionError otherwise."""
+    def bystander_is_served(self) -> NDArray[np.uint32]:
+        """At once, and with nothing lost: AssertionError otherwise. What it shows from now on."""
         began = time.monotonic()
         pixels = self.bystander.agent.paint()
         self.bystander.agent.settle()
         assert time.monotonic() - began < 5, "the bystander had to wait"
         assert not self.bystander.reason()
         self._pixels = pixels
+        return pixels
 
     def bystander_is_shown(self) -> None:
         """Its last pixels are on the desktop, now that nobody else's are."""

@@ -7,12 +7,14 @@ from guiproto.errors import MachineCannot
 from tests.e2e.rig import wait_for
 from tests.hostile.attacks import BY_HAND, OF_RULES, Attack, generated
 from tests.hostile.field import MORE_MEMORY_KIB, Field
+from tests.hostile.memory import MEMORY
 from tests.hostile.protocol import rules
 
 ATTACKS = {
     **dict(generated()),
     **{f"{message}: {rule}": attack for (message, rule), attack in OF_RULES.items()},
     **BY_HAND,
+    **MEMORY,
 }
 
 
