@@ -79,6 +79,7 @@ class Worker:
         self._awaited: frozenset[int] | None = None
         """Windows whose appearance the supervisor waits for."""
         self._letting_go = False
+        self._flushing = False
         self._courier = Courier(supervisor)
         self._desktop: DesktopInfo | None = None
         """As the supervisor has been told it is."""
@@ -127,6 +128,7 @@ class Worker:
                 self._letting_go = False
                 self._supervisor.send({"event": "released"})
             self._listen(not self._host.busy)
+            self._flush_later(self._supervisor.wants_write)
             patience = self._tick() if self._connect_at is None else self._connect_if_due(self._connect_at)
 
     def _watch(self, fd: int, waker: Callable[[], None]) -> None:
@@ -309,7 +311,15 @@ class Worker:
 
     # --- the supervisor ---
 
+    def _flush_later(self, wanted: bool) -> None:
+        """Be woken up when the supervisor takes more of a long answer."""
+        if wanted is not self._flushing:
+            self._flushing = wanted
+            events = select.EPOLLIN | (select.EPOLLOUT if wanted else 0)
+            self._poll.modify(self._supervisor.fileno(), events)
+
     def _answer_supervisor(self) -> None:
+        self._supervisor.flush()
         for request in self._supervisor.receive():
             match request.get("op"):
                 case "windows":
