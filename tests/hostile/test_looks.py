@@ -202,27 +202,26 @@ def test_titles_begin_with_the_name_of_the_vm_and_hide_nothing(field: Field, utf
         assert not bad.reason()
 
 
+CLASSES: Final = (
+    (b"work:xterm", b"work"),
+    (b"xscreensaver", b"XScreenSaver"),
+    (b"\xff\x1b\0x", b""),
+    (b"p" * 64, b"q" * 64),
+)
+
+
 def test_classes_begin_with_the_name_of_the_vm(field: Field) -> None:
     with field.hostile() as bad:
-        for number, (name, kind) in enumerate(
-            (
-                (b"work:xterm", b"work"),
-                (b"xscreensaver", b"XScreenSaver"),
-                (b"\xff\x1b\x00x", b""),
-                (b"p" * 64, b"q" * 64),
-            )
-        ):
-            window = _FIRST + number
-            agent = bad.agent
-            agent.tell(
+        for window, (name, kind) in enumerate(CLASSES, _FIRST):
+            bad.agent.tell(
                 wire.Create(window, 400, 400, 50, 50, 0, 0),
                 wire.WmClass(window, name.ljust(64, b"\0"), kind.ljust(64, b"\0")), wire.Map(window, 0, 0),
             )  # fmt: skip
-            agent.settle()
-            for text in texts(field, bad, ("WM_CLASS",), window):
-                parts = text.removesuffix("\0").split("\0")
-                assert [part.partition(":")[0] for part in parts] == ["bad", "bad"]
-                assert all(part.isprintable() and part.isascii() for part in parts)
+            bad.agent.settle()
+            (text,) = texts(field, bad, ("WM_CLASS",), window)
+            parts = text.removesuffix("\0").split("\0")
+            assert [part.partition(":")[0] for part in parts] == ["bad", "bad"]
+            assert all(part.isprintable() and part.isascii() for part in parts)
             assert texts(field, bad, ("_QUBES_VMNAME",), window) == ["bad"]
 
 
