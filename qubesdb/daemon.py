@@ -35,7 +35,7 @@ _SAVE_SECONDS: Final = 0.2
 """But no change waits longer than that to be written."""
 _FIRST_PAUSE: Final = 0.25
 _LONGEST_PAUSE: Final = 30.0
-_BRIEF_SECONDS: Final = 1.0
+_BRIEF_SECONDS: Final = 0.25
 """A connection that was shorter has helped nobody."""
 _WRITABLE: Final = (True, False)
 """Of the two sockets."""

@@ -2,9 +2,10 @@
 
 from typing import Final
 
-BRIEF_SECONDS: Final = 1.0
+BRIEF_SECONDS: Final = 0.25
 """A connection that was shorter has helped nobody."""
-FIRST: Final = 0.25
+FIRST: Final = 0.02
+"""Little: an agent that is killed as soon as it is there, now and then, is nobody's enemy."""
 LONGEST: Final = 30.0
 
 

@@ -38,6 +38,8 @@ _READ_BYTES: Final = 8 * 1024
 # The same when the display has just caught up: four messages. More would take long while the display waits, and would
 # let an agent that sends as fast as it can burn a processor for frames that are never shown.
 _READ_BYTES_AFTER_BUSY: Final = 112
+_UNTOLD_PAUSE: Final = 0.25
+"""Seconds that an agent is left alone without a line in the log."""
 _OUTPUT_LIMIT: Final = 10_000_000
 """Bytes waiting for an agent that does not read; the limit of the existing daemon."""
 
@@ -187,7 +189,8 @@ class Worker:
             self._disconnect()
             now = self._clock()
             if pause := self._pauses.end(now):
-                log.warning("%s: its agent has hung up at once; met again in %g s", self._spec.name, pause)
+                if pause > _UNTOLD_PAUSE:
+                    log.warning("%s: its agent has hung up at once; met again in %g s", self._spec.name, pause)
                 self._connect_at = now + pause
             else:
                 self._connect()
