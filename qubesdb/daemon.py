@@ -35,6 +35,8 @@ _SAVE_SECONDS: Final = 0.2
 """But no change waits longer than that to be written."""
 _FIRST_PAUSE: Final = 0.25
 _LONGEST_PAUSE: Final = 30.0
+_BRIEF_SECONDS: Final = 0.25
+"""A connection that was shorter has helped nobody."""
 _WRITABLE: Final = (True, False)
 """Of the two sockets."""
 
@@ -67,6 +69,7 @@ class Daemon:
         self._link: Link = make_link()
         self._pause = 0.0
         self._meet_at = 0.0
+        self._synced_at = 0.0
         self._saved = -1
         self._save_at = 0.0
         self._said = ""
@@ -157,6 +160,7 @@ class Daemon:
             if data := vchan.read(_READ_BYTES):
                 self._link.receive(data)
             if self._link.synced and not before:
+                self._synced_at = time.monotonic()
                 self._synchronised()
             if not data and vchan.update() is VchanState.DISCONNECTED and not vchan.data_ready():
                 self._lost()
@@ -176,9 +180,11 @@ class Daemon:
         log.debug("the other side is gone; waiting for it")
         if self._link.synced:
             self._said = ""
-        # One that comes and goes without a word is not to be met as fast as it can.
-        self._pause = 0.0 if self._link.synced else min(max(_FIRST_PAUSE, 2 * self._pause), _LONGEST_PAUSE)
-        self._meet_at = time.monotonic() + self._pause
+        # One that comes and goes is not to be met as fast as it can.
+        now = time.monotonic()
+        lasted = self._link.synced and now - self._synced_at >= _BRIEF_SECONDS
+        self._pause = 0.0 if lasted else min(max(_FIRST_PAUSE, 2 * self._pause), _LONGEST_PAUSE)
+        self._meet_at = now + self._pause
         self._hang_up()
 
     def _cut_off(self, error: PeerMisbehaved) -> None:

@@ -34,6 +34,7 @@ def check_vchan(maker: VchanMaker, clogged_maker: VchanMaker | None = None) -> N
             check_clogged(each)
             check_last_words(each)
         check_disconnect(maker)
+        check_replaced(maker)
         check_reconnect(maker)
         check_two_processes(small)
 
@@ -127,6 +128,24 @@ def check_disconnect(maker: VchanMaker) -> None:
             wait_for_state(_DISCONNECTED, staying)
             again = remake()
             settle(again, "a new end beside a disconnected one")
+            check_is_over(staying)
+            again.close()
+
+
+def check_replaced(maker: VchanMaker) -> None:
+    """A peer that is gone and has a successor before anybody looks is gone: no error, and no bytes of the successor."""
+    for server_closes, noticed_by in itertools.product((True, False), ("update", "read", "write")):
+        ends = maker()
+        with connected(ends) as (server, client):
+            closing, staying = (server, client) if server_closes else (client, server)
+            exchange(server, client)
+            closing.close()
+            again = (ends.server if server_closes else ends.client)()
+            if noticed_by == "read":
+                assert staying.read(10) == b"", "read returns bytes of a peer that this end does not know"
+            elif noticed_by == "write":
+                staying.write(b"anybody there?")
+            wait_for_state(_DISCONNECTED, staying)
             check_is_over(staying)
             again.close()
 

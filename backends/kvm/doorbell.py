@@ -105,9 +105,8 @@ class ChannelDoorbell(Doorbell):
         self._path = path
         self._socket: socket.socket | None = None
         self._poll = select.poll()
-        self._arrival: Arrival | None = Arrival(path)
-        for fd in self._arrival.filenos:
-            epoll.register(fd, select.EPOLLIN)
+        self._arrival: Arrival | None = None
+        self._wait()
 
     def look(self) -> bool:
         if self._arrival is not None:
@@ -120,7 +119,10 @@ class ChannelDoorbell(Doorbell):
             self._stop_waiting()
             self._epoll.register(self._socket, select.EPOLLIN | select.EPOLLRDHUP)
             self._poll.register(self._socket, select.POLLRDHUP)
-        return self._socket is not None and not any(events & _GONE for _, events in self._poll.poll(0))
+        if any(events & _GONE for _, events in self._poll.poll(0)):
+            self._hang_up()  # or its end would wake us up for ever
+            self._wait()
+        return self._socket is not None
 
     def ring(self) -> None:
         if self._socket is not None:
@@ -136,10 +138,19 @@ class ChannelDoorbell(Doorbell):
 
     def close(self) -> None:
         self._stop_waiting()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
         if self._socket is not None:
+            self._poll.unregister(self._socket)
             self._epoll.unregister(self._socket)
             self._socket.close()
             self._socket = None
+
+    def _wait(self) -> None:
+        self._arrival = Arrival(self._path)
+        for fd in self._arrival.filenos:
+            self._epoll.register(fd, select.EPOLLIN)
 
     def _stop_waiting(self) -> None:
         if self._arrival is not None:

@@ -25,8 +25,9 @@ import secrets
 import select
 import struct
 from abc import abstractmethod
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from backends.base import PeerMisbehaved, Vchan, VchanState
 from backends.kvm.doorbell import MakeDoorbell
@@ -38,6 +39,7 @@ from shm.ring import WORDS, Consumer, Producer, fence, reset
 _GENERATION, _SERVING, _ACCEPTED = 0, 1, 2
 _JOINED, _WHO, _PRESENT = 16, 17, 18
 _OUT, _IN = 64, 128
+Found = TypeVar("Found")
 _FLOCK: Final = struct.Struct("@hhqqi4x")
 
 
@@ -134,6 +136,7 @@ class _Ringed(Vchan):
             self._doorbell.silence()
         there = self._doorbell.look()
         if self._state is VchanState.WAITING:
+            self._rung = self._rung and there  # another line needs another ring
             if there and not self._rung:
                 # Whoever waits on the other side may have looked before we were ready, or seen nothing of the line's
                 # change of hands.
@@ -141,7 +144,7 @@ class _Ringed(Vchan):
                 self._doorbell.ring()
             if there and self._meet():
                 self._state = VchanState.CONNECTED
-                self._come_again(self._consumer.available() > 0)
+                self._come_again(self.data_ready() > 0)
         elif not there or self._parted():
             self._lost()
             self._come_again(self.data_ready() > 0)
@@ -150,27 +153,22 @@ class _Ringed(Vchan):
     def data_ready(self) -> int:
         if self._state is VchanState.WAITING or self._closed:
             return 0
-        try:
-            available = self._consumer.available()
-        except PeerMisbehaved:
-            if not self._is_stale():
-                raise
-            available = 0
-        fence()
-        return 0 if self._is_stale() else available
+        return self._unless_stale(self._consumer.available, 0)
 
     def buffer_space(self) -> int:
-        return self._producer.space() if self._state is VchanState.CONNECTED and not self._parted() else 0
+        if self._state is not VchanState.CONNECTED or self._parted():
+            return 0
+        return self._unless_stale(self._producer.space, 0)
 
     def read(self, size: int) -> bytes:
         if size <= 0 or not self.data_ready():
             if self._state is VchanState.WAITING or self._closed or size <= 0:
                 return b""
             return self._read_after_all(size)
-        data, wanted = self._consumer.read(size)
+        data, wanted = self._unless_stale(lambda: self._consumer.read(size), (b"", False))
         if wanted:
             self._doorbell.ring()
-        if self._consumer.available():
+        if self._unless_stale(self._consumer.available, 0):
             self._come_again(True)
         return data
 
@@ -180,6 +178,12 @@ class _Ringed(Vchan):
         if self._parted():
             self._lost()
             return 0
+        written, wanted = self._unless_stale(lambda: self._put(data), (0, False))
+        if wanted:
+            self._doorbell.ring()
+        return written
+
+    def _put(self, data: bytes | bytearray | memoryview) -> tuple[int, bool]:
         written, wanted = self._producer.write(data)
         if written < len(data) and self._producer.want_space():
             more, wanted_more = self._producer.write(memoryview(data)[written:])
@@ -188,9 +192,7 @@ class _Ringed(Vchan):
             if written < len(data):
                 # The peer may have rung for this space already. Then nobody rings for the next but for this.
                 self._come_again(self._producer.want_space() > 0)
-        if wanted:
-            self._doorbell.ring()
-        return written
+        return written, wanted
 
     def close(self) -> None:
         if self._closed:
@@ -208,11 +210,10 @@ class _Ringed(Vchan):
         """Nothing is left. Make sure that we hear of what comes next, and take what came in this moment."""
         if self._state is VchanState.CONNECTED:
             self._doorbell.silence()
-            arrived = self._consumer.want_data()
-            if arrived and not self._is_stale():
+            if self._unless_stale(self._consumer.want_data, 0):
                 # Its ring may be among those that were silenced, and the next bytes will not be rung for.
                 self._come_again(True)
-                data, wanted = self._consumer.read(size)
+                data, wanted = self._unless_stale(lambda: self._consumer.read(size), (b"", False))
                 if wanted:
                     self._doorbell.ring()
                 return data
@@ -221,6 +222,20 @@ class _Ringed(Vchan):
                 return b""
             self._come_again(False)
         return b""
+
+    def _unless_stale(self, look: Callable[[], Found], nothing: Found) -> Found:
+        """What `look` finds in the rings; `nothing` if they are those of a later server, whose words mean nothing here.
+
+        Raises PeerMisbehaved.
+        """
+        try:
+            found = look()
+        except PeerMisbehaved:
+            if not self._is_stale():
+                raise
+            return nothing
+        fence()
+        return nothing if self._is_stale() else found
 
     def _is_stale(self) -> bool:
         """Whether the rings are those of a later server."""

@@ -29,6 +29,8 @@ class SyntheticAgent:
         self._poll = select.poll()
         self._poll.register(self._vchan.fileno(), select.POLLIN)
         self.received: Counter[type[object]] = Counter()
+        self.on_message: Callable[[object], object] = lambda _: None
+        """Gets all that the daemon says."""
         self.screen = (0, 0)
 
     def connect(self) -> None:
@@ -94,6 +96,7 @@ class SyntheticAgent:
             self._connection.feed(data)
             for event in self._connection.events():
                 self.received[type(event)] += 1
+                self.on_message(event)
                 if isinstance(event, DaemonHello):
                     self.screen = (event.xconf.width, event.xconf.height)
 

@@ -2,7 +2,8 @@
 
 A worker serves one VM for as long as it runs. It sleeps until the vchan, the display or its supervisor says something,
 reads everything that is ready, validates it as a batch, and sends one flush to the display. An agent that goes away and
-comes back finds it waiting; a rule that an agent breaks ends the process, and the supervisor starts a fresh one.
+comes back finds it waiting, unless it does that all the time; a rule that an agent breaks ends the process, and the
+supervisor starts a fresh one.
 """
 
 import contextlib
@@ -28,6 +29,7 @@ from guid.spec import VmSpec
 from guid.worker.courier import Courier
 from guid.worker.icons import IconLine
 from guid.worker.link import Link
+from guid.worker.pauses import Pauses
 from guid.worker.throttle import Throttle
 from guiproto.connection import AgentHello
 from guiproto.errors import PeerMisbehaved
@@ -41,6 +43,8 @@ _READ_BYTES: Final = 8 * 1024
 # The same when the display has just caught up: four messages. More would take long while the display waits, and would
 # let an agent that sends as fast as it can burn a processor for frames that are never shown.
 _READ_BYTES_AFTER_BUSY: Final = 112
+_UNTOLD_PAUSE: Final = 0.25
+"""Seconds that an agent is left alone without a line in the log."""
 _OUTPUT_LIMIT: Final = 10_000_000
 """Bytes waiting for an agent that does not read; the limit of the existing daemon."""
 
@@ -76,6 +80,9 @@ class Worker:
         self._wakers: dict[int, Callable[[], None]] = {}
         self._vchan: Vchan | None = None
         self._listening = False
+        self._pauses = Pauses()
+        self._connect_at: float | None = None
+        """When an agent that came and went is to be met again."""
         self._budget = _READ_BYTES
         self._busy = False
         """Whether the display was, in the last turn."""
@@ -86,6 +93,7 @@ class Worker:
         self._awaited: frozenset[int] | None = None
         """Windows whose appearance the supervisor waits for."""
         self._letting_go = False
+        self._flushing = False
         self._courier = Courier(supervisor)
         self._icons = IconLine(spec, backend, self._poll, self._wakers, host.set_icon, clock)
         self._desktop: DesktopInfo | None = None
@@ -140,7 +148,9 @@ class Worker:
                 self._supervisor.send({"event": "released"})
             pause = self._throttle.wait(self._clock()) if self._throttle.over else 0.0
             self._listen(paused=pause > 0.0)
-            patience = _sooner(self._tick(), icons)
+            self._flush_later(self._supervisor.wants_write)
+            tick = self._tick() if self._connect_at is None else self._connect_if_due(self._connect_at)
+            patience = _sooner(tick, icons)
             if pause:
                 patience = _sooner(patience, pause)
 
@@ -150,7 +160,16 @@ class Worker:
 
     # --- the vchan ---
 
+    def _connect_if_due(self, moment: float) -> float | None:
+        """Seconds until then, None once it has come."""
+        left = moment - self._clock()
+        if left > 0:
+            return left
+        self._connect()
+        return None
+
     def _connect(self) -> None:
+        self._connect_at = None
         self._vchan = self._backend.client(self._spec.gui_domid, self._spec.domid, GUI_PORT)
         self._watch(self._vchan.fileno(), self._serve_vchan)
         self._listening = True
@@ -189,6 +208,7 @@ class Worker:
             if vchan.update() is VchanState.WAITING:
                 return
             self._link = Link(self._spec, self._backend)
+            self._pauses.begin(self._clock())
         data = vchan.read(self._budget)
         if data:
             self._receive(self._link, data)
@@ -196,7 +216,13 @@ class Worker:
         elif vchan.update() is VchanState.DISCONNECTED and not vchan.data_ready():
             self._supervisor.send({"event": "disconnected"})
             self._disconnect()
-            self._connect()
+            now = self._clock()
+            if pause := self._pauses.end(now):
+                if pause > _UNTOLD_PAUSE:
+                    log.warning("%s: its agent has hung up at once; met again in %g s", self._spec.name, pause)
+                self._connect_at = now + pause
+            else:
+                self._connect()
 
     def _receive(self, link: Link, data: bytes) -> None:
         connection = link.connection
@@ -336,7 +362,15 @@ class Worker:
 
     # --- the supervisor ---
 
+    def _flush_later(self, wanted: bool) -> None:
+        """Be woken up when the supervisor takes more of a long answer."""
+        if wanted is not self._flushing:
+            self._flushing = wanted
+            events = select.EPOLLIN | (select.EPOLLOUT if wanted else 0)
+            self._poll.modify(self._supervisor.fileno(), events)
+
     def _answer_supervisor(self) -> None:
+        self._supervisor.flush()
         for request in self._supervisor.receive():
             match request.get("op"):
                 case "windows":

@@ -16,7 +16,7 @@ from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from Xlib import X
+from Xlib import XK, X
 from Xlib.ext import xtest
 
 from guid.control import Client
@@ -81,6 +81,18 @@ class Screen:
             xtest.fake_input(self.display, X.ButtonPress, number)
         if release:
             xtest.fake_input(self.display, X.ButtonRelease, number)
+        self._connection.sync()
+
+    def keycodes(self, *keys: str) -> list[int]:
+        """Of keys by the names of their keysyms."""
+        return [self.display.keysym_to_keycode(XK.string_to_keysym(key)) for key in keys]
+
+    def press(self, *keys: str) -> None:
+        """Press these keys, all down and then all up."""
+        codes = self.keycodes(*keys)
+        for kind in (X.KeyPress, X.KeyRelease):
+            for code in codes:
+                xtest.fake_input(self.display, kind, code)
         self._connection.sync()
 
     def focus(self, window: int) -> None:

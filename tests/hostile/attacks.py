@@ -4,21 +4,18 @@
 rules, `BY_HAND` is what no table says.
 """
 
-import os
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
 from typing import Final
 
-from guid.bench.synthetic import SyntheticAgent
 from guiproto import messages as wire
 from guiproto.encoder import encode
 from guiproto.limits import VERSION_MINOR
+from tests.hostile.agent import HEIGHT, WIDTH, WINDOW, Agent
 from tests.hostile.protocol import messages
 
-WINDOW: Final = 7
-WIDTH, HEIGHT = 160, 120
 _WORD: Final = struct.Struct("<I")
 _HEADER: Final = struct.Struct("<III")
 _HUGE: Final = 2**32 - 1
@@ -31,7 +28,7 @@ _FAR: Final = -(2**31)
 class Attack:
     """`act` is done by an agent that shows one window, `WINDOW`. `ends`: what the reason begins with, "" for none."""
 
-    act: Callable[[SyntheticAgent], object]
+    act: Callable[[Agent], object]
     ends: str = ""
     silent: bool = False
     """Whether the agent can say nothing else afterwards."""
@@ -45,7 +42,7 @@ def raw(kind: int, window: int, body: bytes, length: int | None = None) -> bytes
 def said(*what: wire.Message | bytes, ends: str = "") -> Attack:
     """An attack by words alone."""
 
-    def act(agent: SyntheticAgent) -> None:
+    def act(agent: Agent) -> None:
         for piece in what:
             agent.send(piece) if isinstance(piece, bytes) else agent.tell(piece)
 
@@ -75,7 +72,8 @@ def generated() -> Iterator[tuple[str, Attack]]:
         yield f"type {number}", said(raw(number, WINDOW, b""), ends="unknown message type")
 
 
-def _dump(width: int, height: int, refs: list[int], kind: int = 0, bpp: int = 32) -> bytes:
+def dump(width: int, height: int, refs: list[int], kind: int = 0, bpp: int = 32) -> bytes:
+    """WINDOW_DUMP of the window, with any references."""
     return raw(147, WINDOW, struct.pack("<4I", kind, width, height, bpp) + b"".join(map(_WORD.pack, refs)))
 
 
@@ -89,11 +87,11 @@ def _dock_first(*then: wire.Message) -> Attack:
     return said(wire.Create(other, 0, 0, 24, 24, 0, 0), wire.Dock(other), *then)
 
 
-def _misleading(agent: SyntheticAgent) -> None:
+def _misleading(agent: Agent) -> None:
     """Takes a buffer that is shown, and says other things about it than the first time."""
     pages = agent.share(WIDTH * HEIGHT * 4)
     agent.dump(WINDOW, WIDTH, HEIGHT, pages)
-    agent.send(_dump(WIDTH, HEIGHT, pages.refs.tolist(), bpp=_HUGE))
+    agent.send(dump(WIDTH, HEIGHT, pages.refs.tolist(), bpp=_HUGE))
 
 
 OF_RULES: Final[Mapping[tuple[str, str], Attack]] = {
@@ -114,10 +112,10 @@ OF_RULES: Final[Mapping[tuple[str, str], Attack]] = {
     ),
     ("CONFIGURE", "`override_redirect`"): said(wire.Configure(WINDOW, 50, 50, WIDTH, HEIGHT, 1)),
     ("CONFIGURE", "a docked window keeps"): _dock_first(wire.Configure(WINDOW + 1, 0, 0, 16384, 6144, 0)),
-    ("WINDOW_DUMP", "`kind` is 0"): said(_dump(9, 9, [0], kind=1), ends="WINDOW_DUMP type"),
-    ("WINDOW_DUMP", "1 <= width"): said(_dump(16385, 1, [0] * 20), ends="WINDOW_DUMP size"),
-    ("WINDOW_DUMP", "there are ceil"): said(_dump(16384, 6144, [0] * 4), ends="WINDOW_DUMP references"),
-    ("WINDOW_DUMP", "every reference can be mapped"): said(_dump(9, 9, [_HUGE]), ends="page reference"),
+    ("WINDOW_DUMP", "`kind` is 0"): said(dump(9, 9, [0], kind=1), ends="WINDOW_DUMP type"),
+    ("WINDOW_DUMP", "1 <= width"): said(dump(16385, 1, [0] * 20), ends="WINDOW_DUMP size"),
+    ("WINDOW_DUMP", "there are ceil"): said(dump(16384, 6144, [0] * 4), ends="WINDOW_DUMP references"),
+    ("WINDOW_DUMP", "every reference can be mapped"): said(dump(9, 9, [_HUGE]), ends="page reference"),
     ("MFNDUMP", "the backend knows machine frames"): said(_frames(9, 9, 0, 1, 1), ends="MFNDUMP"),
     ("MFNDUMP", "`num_mfn` <= 98304"): said(_frames(9, 9, 4096, 2, 2), ends="MFNDUMP offset"),
     ("MFNDUMP", "`domid`, `shmid`"): said(_frames(9, 9, 0, 1, 1, domid=8), ends="MFNDUMP"),
@@ -154,32 +152,32 @@ OF_RULES: Final[Mapping[tuple[str, str], Attack]] = {
 """By message and the beginning of the rule."""
 
 
-def _windows(agent: SyntheticAgent) -> None:
+def _windows(agent: Agent) -> None:
     for number in range(1000, 4000):
         agent.tell(wire.Create(number, number % 900, number % 700, 50, 50, 0, 1), wire.Map(number, 0, 1))
     agent.settle()
 
 
-def _pages(agent: SyntheticAgent) -> None:
+def _pages(agent: Agent) -> None:
     """Buffers of the largest size without end, none of them with a pixel in it."""
     for number in range(1000, 1040):
         agent.tell(wire.Create(number, 0, 0, 16384, 6144, 0, 0))
         agent.dump(number, 16384, 6144, agent.share(16384 * 6144 * 4))
 
 
-def _ids_again(agent: SyntheticAgent) -> None:
+def _ids_again(agent: Agent) -> None:
     """Destroys and makes the same window again while its buffers are being acknowledged."""
     pages = agent.share(WIDTH * HEIGHT * 4)
     refs = pages.refs.tolist()
     for _ in range(300):
         agent.tell(wire.Destroy(WINDOW), wire.Create(WINDOW, 50, 50, WIDTH, HEIGHT, 0, 0), wire.Map(WINDOW, 0, 0))
-        agent.send(_dump(WIDTH, HEIGHT, refs) + _dump(WIDTH, HEIGHT, refs))
+        agent.send(dump(WIDTH, HEIGHT, refs) + dump(WIDTH, HEIGHT, refs))
         agent.tell(wire.ShmImage(WINDOW, 0, 0, WIDTH, HEIGHT))
     agent.settle()
 
 
 def _storm(of: Callable[[int], wire.Message]) -> Attack:
-    def act(agent: SyntheticAgent) -> None:
+    def act(agent: Agent) -> None:
         for number in range(20):
             agent.tell(*(of(500 * number + n) for n in range(500)))
         agent.settle()
@@ -187,7 +185,7 @@ def _storm(of: Callable[[int], wire.Message]) -> Attack:
     return Attack(act)
 
 
-def _flashing(agent: SyntheticAgent) -> None:
+def _flashing(agent: Agent) -> None:
     """Has windows come and go under the pointer, wherever that is: to see which keys are down."""
     agent.tell(*(wire.Create(2000 + n, 300 * n, 0, 300, 1200, 0, 1) for n in range(6)))
     for _ in range(100):
@@ -197,7 +195,7 @@ def _flashing(agent: SyntheticAgent) -> None:
     assert not agent.received[wire.KeymapNotify]
 
 
-def _changing(agent: SyntheticAgent) -> None:
+def _changing(agent: Agent) -> None:
     """Paints over pixels that are being shown."""
     pages = agent.share(WIDTH * HEIGHT * 4)
     agent.dump(WINDOW, WIDTH, HEIGHT, pages)
@@ -208,25 +206,12 @@ def _changing(agent: SyntheticAgent) -> None:
     agent.settle()
 
 
-def _vanishing(agent: SyntheticAgent) -> None:
-    """Tries to take memory away that the display server has mapped: nothing that is sealed can be."""
-    pages = agent.share(WIDTH * HEIGHT * 4)
-    agent.dump(WINDOW, WIDTH, HEIGHT, pages)
-    try:
-        os.ftruncate(pages.region.fd, 4096)
-    except PermissionError:
-        agent.tell(wire.ShmImage(WINDOW, 0, 0, WIDTH, HEIGHT))
-        agent.settle()
-        return
-    raise AssertionError("shared memory could be made shorter")
-
-
-def _half(agent: SyntheticAgent) -> None:
+def _half(agent: Agent) -> None:
     """Begins a message that never ends. Nobody waits for the rest: not the display either, see the test."""
     agent.send(_HEADER.pack(141, WINDOW, 128) + b"half of a")
 
 
-def _deaf(agent: SyntheticAgent) -> None:
+def _deaf(agent: Agent) -> None:
     """Has the daemon answer without end, and reads nothing."""
     windows = (m for n in range(10, 200) for m in (wire.Create(n, 0, 0, 5, 5, 0, 0), wire.Destroy(n)))
     said = b"".join(encode(message, wire.Direction.TO_DAEMON, VERSION_MINOR) for message in windows)
@@ -255,7 +240,6 @@ BY_HAND: Final[Mapping[str, Attack]] = {
     ),
     "windows that flash under the pointer": Attack(_flashing),
     "pixels that change while they are painted": Attack(_changing),
-    "memory that is to vanish": Attack(_vanishing),
     "half a message": Attack(_half, silent=True),
     "reading nothing": Attack(_deaf, "agent does not read"),
 }

@@ -1,7 +1,5 @@
 """Whatever an agent does, its own session ends for one clear reason or goes on, and its neighbour notices nothing."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from guid.worker import worker
@@ -9,19 +7,15 @@ from guiproto.errors import MachineCannot
 from tests.e2e.rig import wait_for
 from tests.hostile.attacks import BY_HAND, OF_RULES, Attack, generated
 from tests.hostile.field import MORE_MEMORY_KIB, Field
+from tests.hostile.memory import MEMORY
 from tests.hostile.protocol import rules
 
 ATTACKS = {
     **dict(generated()),
     **{f"{message}: {rule}": attack for (message, rule), attack in OF_RULES.items()},
     **BY_HAND,
+    **MEMORY,
 }
-
-
-@pytest.fixture(scope="module")
-def field(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
-    with Field(tmp_path_factory.mktemp("field")) as made:
-        yield made
 
 
 def test_every_rule_is_broken_by_one_of_them() -> None:

@@ -13,7 +13,7 @@ from backends.local import LocalBackend
 from guiproto.icons import MAX_ICON_BYTES, MAX_ICON_SIDE, WindowIcon
 from guiproto.ports import ICON_PORT
 from tests.e2e.rig import wait_for
-from tests.hostile.attacks import HEIGHT, WIDTH, WINDOW
+from tests.hostile.agent import HEIGHT, WIDTH, WINDOW
 from tests.hostile.field import MORE_MEMORY_KIB, Field, Shown
 
 DOMID = 7
@@ -109,21 +109,22 @@ def hanging_up(agent: IconAgent) -> None:
         agent.listen()
 
 
-@pytest.mark.parametrize(
-    ("attack", "lines"),
-    [
-        (nonsense, 1),
-        (endless_line, 1),
-        (too_large, 1),
-        (nonsense_behind_an_icon, 1),
-        (half_an_icon, 0),
-        (byte_by_byte, 0),
-        (large_ones, 0),
-        (large_ones_of_no_window, 0),
-        (tiny_ones, 0),
-        (hanging_up, 0),
-    ],
-)
+ATTACKS = [
+    (nonsense, 1),
+    (endless_line, 1),
+    (too_large, 1),
+    (nonsense_behind_an_icon, 1),
+    (half_an_icon, 0),
+    (byte_by_byte, 0),
+    (large_ones, 0),
+    (large_ones_of_no_window, 0),
+    (tiny_ones, 0),
+    (hanging_up, 0),
+]
+"""And how many lines of the log each is worth."""
+
+
+@pytest.mark.parametrize(("attack", "lines"), ATTACKS)
 def test_attack(field: Field, directory: Path, attack: Callable[[IconAgent], None], lines: int) -> None:
     with field.hostile() as hostile:
         agent = IconAgent(directory)
@@ -141,7 +142,7 @@ def test_attack(field: Field, directory: Path, attack: Callable[[IconAgent], Non
 
 def is_shown(field: Field, vm: Shown) -> None:
     """The VM's window is painted as ever."""
-    pixels = vm.paint()
+    pixels = vm.agent.paint()
     vm.agent.settle()
     x, y = vm.place
     wait_for("its pixels", lambda: bool((field.screen.pixels(x, y, WIDTH, HEIGHT) == pixels).all()))

@@ -25,6 +25,7 @@ _WM_NORMAL_HINTS: Final = Struct("=18I")
 
 _INPUT_HINT: Final = 1
 _STATE_HINT: Final = 2
+_GROUP_HINT: Final = 64
 _URGENCY_HINT: Final = 256
 _NORMAL_STATE: Final = 1
 _ICONIC_STATE: Final = 3
@@ -37,8 +38,10 @@ _XEMBED_MAPPED: Final = 1
 class Properties:
     """Writes the properties of one VM's windows."""
 
-    def __init__(self, atoms: Atoms, config: HostConfig) -> None:
+    def __init__(self, atoms: Atoms, config: HostConfig, leader: int) -> None:
+        """`leader`: a window that stands for all of them. Window managers know by it what belongs together."""
         self._atoms = atoms
+        self._leader = leader
         self.config = config
         self._machine = socket.gethostname().encode()
         self._pid = os.getpid()
@@ -103,10 +106,10 @@ class Properties:
         return [change_property(frame.outer, Xatom.WM_NORMAL_HINTS, Xatom.WM_SIZE_HINTS, 32, data)]
 
     def wm_hints(self, frame: Frame, *, urgent: bool, iconic: bool) -> list[bytes]:
-        """WM_HINTS: it takes the keyboard, and may want attention or start as an icon."""
-        flags = _INPUT_HINT | _STATE_HINT | (_URGENCY_HINT if urgent else 0)
+        """WM_HINTS: it takes the keyboard, is one of this VM's, and may want attention or start as an icon."""
+        flags = _INPUT_HINT | _STATE_HINT | _GROUP_HINT | (_URGENCY_HINT if urgent else 0)
         state = _ICONIC_STATE if iconic else _NORMAL_STATE
-        data = _WM_HINTS.pack(flags, 1, state, 0, 0, 0, 0, 0, 0)
+        data = _WM_HINTS.pack(flags, 1, state, 0, 0, 0, 0, 0, self._leader)
         return [change_property(frame.outer, Xatom.WM_HINTS, Xatom.WM_HINTS, 32, data)]
 
     def states(self, frame: Frame, states: set[int]) -> list[bytes]:

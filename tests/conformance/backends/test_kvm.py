@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backends.base import MachineCannot, PeerMisbehaved
+from backends.base import MachineCannot, PeerMisbehaved, VchanState
 from backends.conformance import (
     PageEnds,
     PageMaker,
@@ -19,6 +19,7 @@ from backends.conformance import (
     check_scattered_pages,
     check_vchan,
 )
+from backends.conformance.waiting import settle, wait_for_state
 from backends.kvm.layout import BUFFERS_AT, Slots
 from guiproto.limits import PAGE_SIZE
 from tests.backends.kvm.line import backend
@@ -84,6 +85,18 @@ def test_two_vchans_of_one_vm_do_not_meet(socket_dir: Path) -> None:
     assert [ends[2].read(99), ends[3].read(99)] == [b"to domain 0", b"to domain 7"]
     for end in ends:
         end.close()
+
+
+def test_a_line_that_ends_while_nobody_has_accepted_yet(socket_dir: Path) -> None:
+    vm = backend(socket_dir, "6000:0")
+    first, client = vm.server(9, 0, PORT), vm.client(0, 9, PORT)
+    assert client.update() is VchanState.WAITING, "the server has not looked"
+    first.close()
+    settle(client, "a client whose line has ended")
+    second = vm.server(9, 0, PORT)
+    wait_for_state(VchanState.CONNECTED, second, client)
+    client.close()
+    second.close()
 
 
 def test_a_vchan_that_the_domain_does_not_have(socket_dir: Path) -> None:

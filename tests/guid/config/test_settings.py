@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from guid.config.settings import ABOUT, VmSettings
+from guid.spec import VmSpec
+from guid.worker.process import configs
 from guiproto.errors import MachineCannot
 
 
@@ -53,3 +55,22 @@ def test_changes_leave_the_rest_alone() -> None:
 @pytest.mark.parametrize("color", ["#0A0b0C", "0x0a0B0c"])
 def test_colors_are_numbers(color: str) -> None:
     assert VmSettings(window_background_color=color).background_rgb == 0x0A0B0C
+
+
+OTHERS = {
+    "border_width": 9, "border": "override-redirect", "override_redirect": "disabled", "trayicon_mode": "border2",
+    "secure_copy_sequence": "none", "secure_paste_sequence": "none", "max_clipboard_size": 300,
+    "keyboard_layout": "de", "window_background_color": "#123456", "screensaver_names": "slock", "scale": 2,
+    "window_icons": "label", "max_windows": 10, "max_window_memory": 16, "max_tray_icons": 0, "max_message_rate": 1000,
+}  # fmt: skip
+"""A value besides the default, of all settings but those that are yes or no."""
+OF_OTHERS = {"notifications", "keyboard_layout", "follow_screen", "window_icons"}
+"""What neither session nor display have to know; shown by tests/e2e/test_notifications.py, tests/e2e/test_icons.py and
+tests/guid/supervisor/test_desktops.py."""
+
+
+@pytest.mark.parametrize("field", dataclasses.fields(VmSettings), ids=lambda field: field.name)
+def test_no_setting_is_without_effect(field: dataclasses.Field[Any]) -> None:
+    changed = VmSettings().but({field.name: OTHERS.get(field.name, not field.default)})
+    before, after = (configs(VmSpec("work", 7, "blue", settings=settings)) for settings in (VmSettings(), changed))
+    assert (before != after) is (field.name not in OF_OTHERS)

@@ -63,3 +63,23 @@ def test_refused_ids_are_known_until_destroyed() -> None:
     windows.remove(2)
     assert not windows.knows(2)
     assert not windows.has_room(3)
+
+
+class Counted(int):
+    """A window's number that counts how often it is compared."""
+
+    comparisons = 0
+
+    def __eq__(self, other: object) -> bool:
+        Counted.comparisons += 1
+        return int(self) == other
+
+    __hash__ = int.__hash__
+
+
+def test_a_window_is_found_without_looking_at_all_the_others() -> None:
+    windows = table(1500)
+    Counted.comparisons = 0
+    for number in range(1, 1500, 100):
+        assert windows.find(Counted(number)) is windows.get(Counted(number)) is not None
+    assert 0 < Counted.comparisons < 15 * 2 * 20

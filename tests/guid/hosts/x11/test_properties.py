@@ -86,9 +86,10 @@ def test_size_hints_grow_by_the_border(desktop: X11Desktop, hints: SizeHints, ex
     assert property_of(desktop, "WM_NORMAL_HINTS") == ("WM_SIZE_HINTS", 32, values)
 
 
-def test_wm_hints_take_the_keyboard(desktop: X11Desktop) -> None:
+def test_wm_hints_take_the_keyboard_and_say_what_belongs_together(desktop: X11Desktop) -> None:
     desktop.show(ONE, PLACE)
-    assert property_of(desktop, "WM_HINTS") == ("WM_HINTS", 32, [1 + 2, 1, 1, 0, 0, 0, 0, 0, 0])
+    leader = desktop.host._user_time.clock
+    assert property_of(desktop, "WM_HINTS") == ("WM_HINTS", 32, [1 + 2 + 64, 1, 1, 0, 0, 0, 0, 0, leader])
 
 
 def test_transient_for(desktop: X11Desktop) -> None:
