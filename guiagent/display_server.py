@@ -169,9 +169,7 @@ class KeptXwayland(DisplayServer):
     def _keep(self, tell: int) -> int:
         from guiagent.sources.xwayland import keeper
 
-        options = ["-nolisten", "tcp", "-s", "0", "-schedInterval", "1"]
-        if self._authority is not None:
-            options += ["-auth", str(self._authority)]
+        options = keeper.OPTIONS if self._authority is None else (*keeper.OPTIONS, "-auth", str(self._authority))
         return keeper.run(self._screen, tell, self._environ, options, self._let_in)
 
     def _let_in(self, number: int) -> None:
