@@ -1,11 +1,14 @@
 """What a source of windows costs: the same draws in two AppVMs, one with each source, on a desktop each.
 
-Latency: single shots in turn, as `latency` has them. Processor time: blocks of shots of one source alone, in turn, and
-what all processes used that have to do with its frames: the AppVM's display server with who keeps it, its agent, its
-worker, and the desktop's X server. The program that draws and the one that watches are the same and do not count.
+Single shots as `latency` has them, and in two ways. In blocks: so many of one source, then as many of the other, the
+first few of each block left out; a user who works in one AppVM sees these. In turn: one of each, so that each finds the
+caches full of what the other has drawn, which costs both the same time for each byte that has to move at all.
+
+Processor time is that of blocks, of all processes that have to do with the frames: the AppVM's display server with who
+keeps it, its agent, its worker, and the desktop's X server; not the program that draws and the one that watches.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,6 +20,8 @@ from guid.bench.stats import Distribution, Repeated
 from shm.xconn import XConnection
 
 SOURCES: Final = ("x11", "xwayland")
+_WARM_UP: Final = 10
+"""Shots of each block that do not count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,29 +60,40 @@ def rivals(beds: Mapping[str, Bed]) -> Iterator[dict[str, Rival]]:
 
 
 def measure(rivals: Mapping[str, Rival], shots: int, blocks: int, tell: Callable[[str], None]) -> list[dict[str, Any]]:
-    """A row for each size: `shots` single shots in turn, and `blocks` of as many of each source for processor time."""
+    """Two rows for each size: `shots` of each source in `blocks` blocks, and as many in turn."""
     rows = []
     for size in (name.rpartition(" ")[2] for name in next(iter(rivals.values())).paths):
         tell(f"draws of {size}")
         paths = {source: rival.paths[f"{source} {size}"] for source, rival in rivals.items()}
-        list(in_turn(paths, shots // 10))  # warm-up
-        samples: dict[str, list[float]] = {source: [] for source in paths}
-        for source, value in in_turn(paths, shots):
-            samples[source].append(value)
+        list(in_turn(paths, _WARM_UP))
+        alone: dict[str, list[float]] = {source: [] for source in paths}
         spent: dict[str, list[float]] = {source: [] for source in paths}
         each = max(1, shots // blocks)
         for _ in range(blocks):
             for source, path in paths.items():
+                list(in_turn({source: path}, _WARM_UP))
                 before = rivals[source].cpu_seconds()
-                list(in_turn({source: path}, each))
+                alone[source] += [value for _, value in in_turn({source: path}, each)]
                 spent[source].append((rivals[source].cpu_seconds() - before) / each * 1e6)
-        row: dict[str, Any] = {"draw": size}
-        for source in paths:
-            row |= {f"{source}_{key}": value for key, value in Distribution.of(samples[source]).as_dict("us").items()}
-            row[f"{source}_cpu_us"] = Repeated(tuple(spent[source])).median
-            row[f"{source}_cpu_us_of_blocks"] = spent[source]
-        first, second = paths
-        row["p50_ratio"] = row[f"{second}_p50_us"] / row[f"{first}_p50_us"]
-        row["cpu_ratio"] = row[f"{second}_cpu_us"] / row[f"{first}_cpu_us"]
-        rows.append(row)
+        rows.append(_row(size, "blocks", alone, spent))
+        turns: dict[str, list[float]] = {source: [] for source in paths}
+        for source, value in in_turn(paths, shots):
+            turns[source].append(value)
+        rows.append(_row(size, "in turn", turns, {}))
     return rows
+
+
+def _row(
+    size: str, order: str, samples: Mapping[str, Sequence[float]], spent: Mapping[str, Sequence[float]]
+) -> dict[str, Any]:
+    row: dict[str, Any] = {"draw": size, "order": order}
+    for source in samples:
+        row |= {f"{source}_{key}": value for key, value in Distribution.of(samples[source]).as_dict("us").items()}
+        of_blocks = list(spent.get(source, ()))
+        row[f"{source}_cpu_us_of_blocks"] = of_blocks
+        row[f"{source}_cpu_us"] = Repeated(tuple(of_blocks)).median if of_blocks else None
+    first, second = samples
+    for figure in ("p50", "cpu"):
+        base, other = row[f"{first}_{figure}_us"], row[f"{second}_{figure}_us"]
+        row[f"{figure}_ratio"] = other / base if base and other else None
+    return row

@@ -33,12 +33,12 @@ def _main(args: argparse.Namespace) -> int:
 
     def tables() -> None:
         print_table(
-            ("DRAW", "SOURCE", "P50 US", "P90 US", "P99 US", "CPU US", "P50 RATIO", "CPU RATIO"),
+            ("DRAW", "ORDER", "SOURCE", "P50 US", "P90 US", "P99 US", "CPU US", "P50 RATIO", "CPU RATIO"),
             [
                 (
-                    row["draw"], source, *(output.short(row[f"{source}_p{p}_us"]) for p in (50, 90, 99)),
+                    row["draw"], row["order"], source, *(output.short(row[f"{source}_p{p}_us"]) for p in (50, 90, 99)),
                     output.short(row[f"{source}_cpu_us"]),
-                    *("1" if source == sources.SOURCES[0] else f"{row[key]:.2f}" for key in ("p50_ratio", "cpu_ratio")),
+                    *(_ratio(row[key]) if source == sources.SOURCES[1] else "1" for key in ("p50_ratio", "cpu_ratio")),
                 )
                 for row in found.rows
                 for source in sources.SOURCES
@@ -51,7 +51,12 @@ def _main(args: argparse.Namespace) -> int:
             f"{row['draw']} {source}": Repeated(tuple(row[f"{source}_cpu_us_of_blocks"]))
             for row in found.rows
             for source in sources.SOURCES
+            if row["order"] == "blocks"
         }
         plots.intervals(figures, "microseconds", "processor time of a frame", path)
 
     return output.publish(args, found, tables, plot)
+
+
+def _ratio(ratio: float | None) -> str:
+    return "-" if ratio is None else f"{ratio:.2f}"
