@@ -8,7 +8,6 @@ that are mapped while that passes from one to the other are mapped again, for no
 import contextlib
 import logging
 import os
-import resource
 import select
 import shutil
 import signal
@@ -28,6 +27,7 @@ from guiagent.sources.x11 import requests
 from guiagent.sources.xwayland import memory, redirect
 from guiagent.sources.xwayland.compositor import Compositor, Memory
 from guiproto.errors import MachineCannot, PeerMisbehaved
+from shm import descriptors
 from shm.xconn import XConnection
 
 _READ_BYTES: Final = 1 << 16
@@ -344,8 +344,7 @@ def run(
     prepare: Callable[[int], None],
 ) -> int:
     """Keep an Xwayland with a screen of that size; the arguments are as for `Keeper`. Returns its exit status."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    descriptors.allow()
     keeper = Keeper(screen, tell, prepare)
     signal.signal(signal.SIGTERM, lambda *_: keeper.end())
     try:
