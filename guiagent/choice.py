@@ -1,6 +1,7 @@
 """Which source of windows is the right one here: the one that copies least of those that can work."""
 
 import shutil
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from backends.base import Backend
@@ -19,6 +20,8 @@ class Choice(NamedTuple):
 
     source: str
     why: str
+    drawing_place: Path | None = None
+    """The directory of the files that windows must be drawn into; None: they are memfds, or it does not matter."""
 
 
 def for_session(wished: str, backend: Backend) -> Choice:
@@ -34,7 +37,8 @@ def for_session(wished: str, backend: Backend) -> Choice:
         raise MachineCannot(f"windows cannot come from {_SHARING}: {lack}", f"choose the source {_COPYING}")
     if lack:
         return Choice(_COPYING, lack)
-    return Choice(_SHARING, "as wished" if wished == _SHARING else "nothing is copied so")
+    why = "as wished" if wished == _SHARING else "nothing is copied so"
+    return Choice(_SHARING, why, backend.drawing_place)
 
 
 def for_display(wished: str, backend: Backend, display: str | None) -> Choice:
