@@ -176,9 +176,7 @@ class KeptXwayland(DisplayServer):
     def _keep(self, tell: int) -> int:
         from guiagent.sources.xwayland import keeper
 
-        options = ["-nolisten", "tcp", "-s", "0", "-schedInterval", "1"]
-        if self._authority is not None:
-            options += ["-auth", str(self._authority)]
+        options = keeper.OPTIONS if self._authority is None else (*keeper.OPTIONS, "-auth", str(self._authority))
         environ = {**self._environ}
         if self._drawing_place is not None:
             try:

@@ -48,6 +48,11 @@ class Part:
         self.pid, self.start_at, self._started = pid, None, time.monotonic()
 
     @property
+    def started_at(self) -> float:
+        """When, as the monotonic clock has it."""
+        return self._started
+
+    @property
     def age(self) -> float:
         """Seconds since it was started."""
         return time.monotonic() - self._started

@@ -75,6 +75,7 @@ def parser() -> argparse.ArgumentParser:
         help="draw the windows on this VM's own screen too, so that programs in it can take pictures of it; "
         "costs one more copy of everything drawn",
     )
+    top.add_argument("--ready", type=int, metavar="FD", help="close this descriptor when programs may be started")
     top.add_argument("-v", "--verbose", action="store_true", help="say who comes and goes")
     return top
 
@@ -126,6 +127,8 @@ def _serve(args: argparse.Namespace, stop_fd: int) -> None:
             agent = Agent(meet, first, source, serving=settings.get(GUI_ENABLED) is not False)
             unfinished.pop_all()
         stack.callback(agent.close)
+        if args.ready is not None:
+            os.close(args.ready)
         _follow(settings, agent, source, stack)
         # What start-up made lives as long as we do: collections that look at it again would delay frames.
         gc.collect()

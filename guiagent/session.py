@@ -38,6 +38,8 @@ from qubesdb.sockets import vm_dir
 
 _GRACE_SECONDS: Final = 2.0
 """Between SIGTERM and SIGKILL."""
+_AGENT_SECONDS: Final = 5.0
+"""How long a command waits for the agent: windows of one that comes without it are shown late, or not well."""
 _SERVER_STAGE: Final = 2
 _LAST_STAGE: Final = 3
 _OWN_VARIABLES: Final = ("GUIAGENT_LOG", "OPENBLAS_NUM_THREADS", "PYTHONPATH")
@@ -108,6 +110,8 @@ class Session:
         if authority is not None:
             self._environ["XAUTHORITY"] = str(authority)
         self._agent = Part("the GUI agent", delays)
+        self._ready: int | None = None
+        """Where the agent says that it is ready, if it has not yet."""
         self._command_pid = 0
         self._status: int | None = None
         """The command's exit status, once it has ended."""
@@ -142,6 +146,8 @@ class Session:
                 if self._database is not None:
                     self._database.spoke(ready)
                 self._server.read(ready)
+                if self._ready in ready:
+                    self._forget_readiness()
                 if self._orders is not None and self._orders.fileno() in ready:
                     self._orders.serve(self._spawn)
                 if self._pipe is not None and self._pipe.fileno() in ready:
@@ -169,7 +175,11 @@ class Session:
             log.debug("agent loaded %.0f ms after the display server's start", self._server.age * 1000)
         if self._server.display and self._agent.due():
             self._start_agent()
-        if self._server.display and not self._command_pid and self._command:
+        awaited = self._agent_awaited()
+        if awaited is not None and awaited <= time.monotonic():
+            self._forget_readiness()
+            awaited = None
+        if self._server.display and not self._command_pid and self._command and awaited is None:
             self._start_command()
         if self._server.display and self._orders is None and self._orders_path is not None:
             self._orders = Orders(self._orders_path)
@@ -185,12 +195,26 @@ class Session:
             self._fail(f"{self._server.program} cannot be started: {error.strerror}")
 
     def _start_agent(self) -> None:
-        self._agent.started(fork("guiagent", self._be_agent))
+        self._forget_readiness()
+        self._ready, tell = os.pipe()
+        self._agent.started(fork("guiagent", lambda: self._be_agent(tell), tell))
+        os.close(tell)
+        self._poll.register(self._ready, select.POLLIN)
 
-    def _be_agent(self) -> int:
+    def _be_agent(self, tell: int) -> int:
         self._server.enter()
         assert self._run_agent is not None
-        return self._run_agent([*self._agent_arguments, "--display", self._server.display])
+        return self._run_agent([*self._agent_arguments, "--display", self._server.display, "--ready", str(tell)])
+
+    def _agent_awaited(self) -> float | None:
+        """Until when the command waits for the agent, its window manager and notification area; None: not at all."""
+        return self._agent.started_at + _AGENT_SECONDS if self._ready is not None and self._agent.pid else None
+
+    def _forget_readiness(self) -> None:
+        if self._ready is not None:
+            self._poll.unregister(self._ready)
+            os.close(self._ready)
+            self._ready = None
 
     def _start_command(self) -> None:
         program = self._command[0]
@@ -323,7 +347,7 @@ class Session:
         elif not self._clearing.forced:
             moments.append(self._clearing.deadline)
         now = time.monotonic()
-        moments.append(self._server.deadline())
+        moments += [self._server.deadline(), self._agent_awaited() if self._clearing is None else None]
         known = [moment for moment in moments if moment is not None]
         return max(0.0, min(known) - now) * 1000 if known else None
 

@@ -24,8 +24,9 @@ from shm.region import Region
 PAGE_BITS: Final = 20
 MAX_REGION_BYTES: Final = PAGE_SIZE << PAGE_BITS
 MAX_REGION_NUMBER: Final = (1 << (32 - PAGE_BITS)) - 1
-MAX_REGIONS: Final = 256
-"""Live at a time. Both ends know the limits: the sharer keeps them, and the mapper ends a session that does not."""
+MAX_REGIONS: Final = 512
+"""Live at a time: so many fit into a socket's buffer as kernels have it by default, with a descriptor each. Both ends
+know the limits: the sharer keeps them, and the mapper ends a session that does not."""
 MAX_TOTAL_BYTES: Final = 16 << 30
 
 ANNOUNCEMENT: Final = struct.Struct("<4sIIIQ")

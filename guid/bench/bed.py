@@ -18,7 +18,7 @@ from guid.config.settings import VmSettings
 from guid.spec import ViewSpec, VmSpec
 from guid.worker.child import Child
 from guid.worker.process import fork_worker
-from guid.xserver import Xvfb
+from guid.xserver import KeptXwayland, Xvfb
 from guiproto.errors import MachineCannot
 
 DESK: Final = (2048, 1280)
@@ -82,13 +82,16 @@ class Bed:
             agent.close()
 
     @contextlib.contextmanager
-    def guest(self, domid: int = DOMID, screen: tuple[int, int] = DESK) -> Iterator[tuple[Xvfb, int]]:
+    def guest(
+        self, domid: int = DOMID, screen: tuple[int, int] = DESK, source: str = "x11"
+    ) -> Iterator[tuple[Xvfb, int]]:
         """An AppVM's display server with the real agent on it; yields it and the agent's pid."""
         program = shutil.which("guiagent", path=str(Path(sys.executable).parent)) or shutil.which("guiagent")
         command = [program] if program else [sys.executable, "-m", "guiagent.main"]
-        with Xvfb(*screen, _GUEST_OPTIONS) as server:
+        kind = KeptXwayland if source == "xwayland" else Xvfb
+        with kind(*screen, _GUEST_OPTIONS) as server:
             process = subprocess.Popen(
-                [*command, "--domid", str(domid), "--gui-domid", "0", "--display", server.display],
+                [*command, "--domid", str(domid), "--gui-domid", "0", "--display", server.display, "--source", source],
                 env={**os.environ, **self.environ},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

@@ -134,17 +134,17 @@ def paths(bed: Bed) -> Iterator[dict[str, Path]]:
             return stack.enter_context(closing(XConnection(display)))
 
         alone = connect(plain.display)
-        alone_window = _window(alone)
+        alone_window = a_window(alone, "latency")
         program = connect(server.display)
-        window = _window(program)
-        row = _wait_for_window(child)
+        window = a_window(program, "latency")
+        row = wait_for_window(child, "latency")
         desk = connect(bed.desk.display)
         shown = desk.display.create_resource_object("window", row["local_id"])
         inner = shown.query_tree().children[0]
         watcher = connect(bed.desk.display)
         found = {
-            **_draws("native", alone, alone_window, connect(plain.display), alone_window),
-            **_draws("draw", program, window, watcher, inner),
+            **draws("native", alone, alone_window, connect(plain.display), alone_window),
+            **draws("draw", program, window, watcher, inner),
         }
         listener = connect(server.display)
         target: Any = listener.display.create_resource_object("window", window.id)
@@ -159,17 +159,18 @@ def paths(bed: Bed) -> Iterator[dict[str, Path]]:
         yield found
 
 
-def _window(program: XConnection) -> Any:
+def a_window(program: XConnection, title: str) -> Any:
+    """A large one, mapped, or about to be."""
     screen: Any = program.display.screen()
     events = X.KeyPressMask | X.PointerMotionMask
     window = screen.root.create_window(100, 100, *_WINDOW, 0, screen.root_depth, background_pixel=0, event_mask=events)
-    window.set_wm_name("latency")
+    window.set_wm_name(title)
     window.map()
     program.sync()
     return window
 
 
-def _draws(name: str, program: XConnection, window: Any, watcher: XConnection, watched: Any) -> dict[str, Path]:
+def draws(name: str, program: XConnection, window: Any, watcher: XConnection, watched: Any) -> dict[str, Path]:
     """One path for each size, of fills in changing colours."""
     target = watcher.display.create_resource_object("window", watched.id)
     watcher.display.damage_query_version()  # the server answers nothing else before
@@ -225,11 +226,12 @@ def _key(desk: XConnection, listener: XConnection) -> Path:
     return Path("key", fire, listener, X.KeyPress, release)
 
 
-def _wait_for_window(child: Child) -> dict[str, Any]:
+def wait_for_window(child: Child, title: str) -> dict[str, Any]:
+    """As its worker shows it. Raises MachineCannot when it does not come."""
     end = time.monotonic() + _TIMEOUT
     while time.monotonic() < end:
         for row in windows_of(child):
-            if row["title"] == "latency" and row["mapped"] and row["damage_rects"]:
+            if row["title"] == title and row["mapped"] and row["damage_rects"]:
                 return row
         time.sleep(0.02)
     raise MachineCannot("the window of the benchmark did not appear")

@@ -134,5 +134,12 @@ def _until_painted(runtime: Path, domid: int) -> float:
 
 def _role(pid: int) -> str:
     name = Path(f"/proc/{pid}/comm").read_text().strip()
-    roles = {"guiagent": "agent", "Xvfb": "x_server", "xmessage": "program", "qubesdb-daemon": "qubesdb"}
+    roles = {
+        "guiagent": "agent",
+        "Xvfb": "x_server",
+        "Xwayland": "x_server",
+        "xwayland-keeper": "keeper",
+        "xmessage": "program",
+        "qubesdb-daemon": "qubesdb",
+    }
     return roles.get(name, "session")

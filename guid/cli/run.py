@@ -18,7 +18,7 @@ from guid.runtime import runtime_dir
 from guid.supervisor import daemon
 from guiproto.errors import MachineCannot
 from guiproto.limits import BYTES_PER_PIXEL
-from qubesdb.keys import VIDEORAM_MIN
+from qubesdb.keys import GUEST_COPIES, VIDEORAM_MIN
 
 _ATTEMPTS: Final = 10
 
@@ -49,6 +49,12 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         default=None,
         metavar="WxH",
         help="size of its screen (default: the desktop's, also when that changes)",
+    )
+    vm.add_argument(
+        "--source",
+        default="auto",
+        choices=("auto", *GUEST_COPIES),
+        help="where its windows come from: xwayland copies nothing, x11 each frame once (default: what copies least)",
     )
     vm.add_argument("--network", action="store_true", help="let it reach the network, but nothing on this machine")
     vm.add_argument(
@@ -103,6 +109,7 @@ def main(args: argparse.Namespace) -> int:
         "network": args.network,
         "sandbox": not args.no_sandbox,
         "outlive_parent": True,
+        "source": args.source,
     }
     client = daemon.connect(runtime)
     started = client.request("run", vm=dataclasses.asdict(spec), domain=domain, kept=args.detach)

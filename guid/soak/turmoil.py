@@ -35,6 +35,7 @@ class Turmoil:
             "agent killed": (6, lambda: self._kill("agent")),
             "Qubes DB daemon killed": (4, lambda: self._kill("database")),
             "X server of a VM killed": (2, lambda: self._kill("x server")),
+            "keeper of an X server killed": (1, lambda: self._kill("who keeps an x server")),
             "supervisor killed": (2, lambda: self._kill("supervisor")),
             "VM stopped and started": (2, self._restart),
         }

@@ -20,6 +20,10 @@ from guiproto.errors import MachineCannot
 
 WINDOWS: Final = 3
 """Of each AppVM."""
+_KILLED: Final = {
+    "guiagent": "agent", "Xvfb": "x server", "Xwayland": "x server", "xwayland-keeper": "who keeps an x server"
+}  # fmt: skip
+"""Processes of VMs that are killed, by the names that the kernel has for them."""
 _LABELS: Final = ("blue", "red", "green", "yellow", "orange", "purple", "gray", "black")
 _SCREEN: Final = (1600, 1000)
 _REVIVE: Final = """
@@ -136,8 +140,8 @@ class World:
                     yield what, row[key]
             for pid in _below(row["vm_pid"]):
                 name = _comm(pid)
-                if name in ("guiagent", "Xvfb"):
-                    yield {"guiagent": "agent", "Xvfb": "x server"}[name], pid
+                if name in _KILLED:
+                    yield _KILLED[name], pid
 
     def _ask(self, op: str, what: str) -> list[Any]:
         with contextlib.suppress(MachineCannot), Client(self.runtime / SOCKET_NAME, timeout=20) as client:

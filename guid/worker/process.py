@@ -27,6 +27,7 @@ from guid.worker.child import Child
 from guid.worker.worker import PORTS, Worker
 from guiproto.errors import MachineCannot, PeerMisbehaved
 from guiproto.limits import PAGE_SIZE
+from shm import descriptors
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NAME: Final = 15
@@ -159,6 +160,7 @@ def serve(spec: VmSpec, line: LineSocket) -> dict[str, str]:
         host = hosts.load(spec.view.host, host_cfg, spec.view.display)
         worker = Worker(spec, backend, host, session_cfg, line, configs)
         backend.prepare()
+        descriptors.allow()
         confine(backend.files(), connects=not backend.has_door)
         line.send({"event": "ready"})
         try:

@@ -22,7 +22,7 @@ from Xlib.ext import xtest
 from guid.control import Client
 from guiproto.errors import MachineCannot
 from shm.xconn import XConnection
-from tests.xserver import XServer
+from tests.xserver import SERVERS, XServer
 
 DEADLINE = 30.0
 Pixels = NDArray[np.uint32]
@@ -117,7 +117,13 @@ class Rig:
     """`guest` and `desk` are X servers; `start_agent` and `start_daemon` put the two halves on them."""
 
     def __init__(
-        self, directory: Path, *, domid: int = 7, backend: str = "local", guest_size: tuple[int, int] = (1600, 1000)
+        self,
+        directory: Path,
+        *,
+        domid: int = 7,
+        backend: str = "local",
+        guest_size: tuple[int, int] = (1600, 1000),
+        source: str = "x11",
     ) -> None:
         self.directory = directory
         self.domid = domid
@@ -134,7 +140,7 @@ class Rig:
         for name in ("vchan", "pages"):
             (directory / name).mkdir(mode=0o700, exist_ok=True)
         self._stack = ExitStack()
-        self.guest_server = XServer(*guest_size)
+        self.guest_server = SERVERS[source](*guest_size)
         self.desk_server = XServer(2048, 1280)
         self.guest: Screen
         self.desk: Screen

@@ -14,8 +14,8 @@ ROUNDS = 10
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    with Rig(tmp_path) as made:
+def rig(tmp_path: Path, source: str) -> Iterator[Rig]:
+    with Rig(tmp_path, source=source) as made:
         yield made
 
 

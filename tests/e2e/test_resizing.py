@@ -20,8 +20,8 @@ AREA = (100, 100, 1100, 900)
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    with Rig(tmp_path) as made:
+def rig(tmp_path: Path, source: str) -> Iterator[Rig]:
+    with Rig(tmp_path, source=source) as made:
         made.start_agent()
         made.start_daemon()
         yield made

@@ -74,12 +74,15 @@ def test_an_appvm_outlives_its_supervisor_and_its_windows_come_back(desk: Desk) 
     assert not Path(f"/proc/{vm_pid}").exists()
 
 
-def test_an_appvm_whose_x_server_was_killed_starts_its_command_again(desk: Desk) -> None:
-    desk.start("run", "work", "--label", "blue", "--", *XTERM)
+@pytest.mark.parametrize(
+    ("source", "killed"), [("x11", "Xvfb"), ("xwayland", "Xwayland"), ("xwayland", "xwayland-keeper")]
+)
+def test_an_appvm_whose_x_server_was_killed_starts_its_command_again(desk: Desk, source: str, killed: str) -> None:
+    desk.start("run", "work", "--label", "blue", "--source", source, "--", *XTERM)
     wait_for("the window", partial(desk.painted, "inside"))
     vm_pid = desk.vms()[0]["vm_pid"]
     for _ in range(ROUNDS):
-        (server,) = _descendants(vm_pid, "Xvfb")
+        (server,) = _descendants(vm_pid, killed)
         (terminal,) = _descendants(vm_pid, "xterm")
         os.kill(server, signal.SIGKILL)
         wait_for("another terminal", partial(_another, vm_pid, "xterm", terminal))

@@ -17,8 +17,8 @@ SCALE, BORDER = 2, 3
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    with Rig(tmp_path) as made:
+def rig(tmp_path: Path, source: str) -> Iterator[Rig]:
+    with Rig(tmp_path, source=source) as made:
         made.start_agent()
         made.start_daemon("--scale", str(SCALE))
         yield made

@@ -235,7 +235,7 @@ def test_the_agent_dies_meanwhile(running: Desk, wall: Screen, wall_server: XSer
 def test_the_display_server_of_the_vm_dies_meanwhile(running: Desk, wall: Screen, wall_server: XServer) -> None:
     """Its applications are started anew, and appear wherever the swap has led."""
     held = Held(running, wall_server.pid)
-    os.kill(_in_vm(running, "Xvfb"), signal.SIGKILL)
+    os.kill(_in_vm(running, "Xwayland"), signal.SIGKILL)
     status = held.release()
     assert (_domain(running) == "wall") is (status == 0)
     if status == 0:

@@ -14,8 +14,8 @@ from tests.guid.hosts.x11.managed import start_openbox
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    with Rig(tmp_path, guest_size=(2048, 1280)) as made:
+def rig(tmp_path: Path, source: str) -> Iterator[Rig]:
+    with Rig(tmp_path, guest_size=(2048, 1280), source=source) as made:
         start_openbox(made.desk_server)
         made.start_agent()
         made.start_daemon()

@@ -14,8 +14,8 @@ BLUE = LABELS["blue"].color
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    with Rig(tmp_path) as made:
+def rig(tmp_path: Path, source: str) -> Iterator[Rig]:
+    with Rig(tmp_path, source=source) as made:
         made.start_agent()
         made.start_daemon()
         yield made

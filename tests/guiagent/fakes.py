@@ -25,6 +25,7 @@ class MemorySharer(PageSharer):
         self.published = 0
         self.adopted: dict[int, Region] = {}
         """Number -> memory that somebody else allocated."""
+        self.most_adopted = 1000
 
     def allocate(self, length: int) -> SharedPages:
         count = -(-length // PAGE_SIZE)
@@ -42,7 +43,7 @@ class MemorySharer(PageSharer):
 
     def adopt(self, fd: int, offset: int, length: int) -> SharedPages:
         assert offset == 0
-        if length > self._pages * PAGE_SIZE:
+        if length > self._pages * PAGE_SIZE or len(self.adopted) >= self.most_adopted:
             raise MachineCannot("the test's memory is exhausted")
         region = Region(os.dup(fd), length)
         number = max(self.adopted, default=0) + 1

@@ -23,6 +23,7 @@ from guiagent.session import Session
 def agent(arguments):
     with open("agents", "a") as file:
         print(os.getpid(), *arguments, file=file)
+    os.close(int(arguments[arguments.index("--ready") + 1]))
     signal.pause()
 
 adopt_orphans()
@@ -44,6 +45,22 @@ def fork_and_kill():
     return pid
 
 os.fork = fork_and_kill
+"""
+
+
+# It takes the agent a while to set itself up.
+_SLOW: Final = """
+import os, time
+close = os.close
+
+def slow(fd):
+    if os.path.exists("agents"):  # it is the agent who says that it is ready
+        time.sleep(0.3)
+        open("there", "w")
+        os.close = close
+    close(fd)
+
+os.close = slow
 """
 
 
@@ -106,6 +123,11 @@ def test_ends_with_the_commands_status(home: Path) -> None:
     session = Running(home, ("sh", "-c", "exit 7"))
     assert session.wait() == 7
     assert len(session.agents()) <= 1
+
+
+def test_the_command_finds_what_the_agent_is_to_programs(home: Path) -> None:
+    session = Running(home, ("sh", "-c", "test -e there"), first=_SLOW)
+    assert session.wait() == 0, session.lines("log")
 
 
 def test_a_signal_is_a_status_as_in_a_shell(home: Path) -> None:

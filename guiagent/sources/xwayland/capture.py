@@ -1,5 +1,7 @@
 """The GUI domain maps the memory that programs draw into: this process copies nothing and waits for nothing.
 
+Where there are more windows than memories can be shared, those beyond are copied by this process.
+
 In quiet times the server reports everything that is drawn, every time (RawRectangles), and each report leaves as a
 frame at once: what it speaks of is in memory already. In a storm that would be a flood of reports; so then a place is
 reported once until we say that we have seen it (DeltaRectangles). That takes a fence: whoever says so and shows the
@@ -11,12 +13,16 @@ has reported it.
 """
 
 import logging
+import mmap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from struct import Struct
 from typing import Any, Final
 
-from backends.base import PageSharer
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.base import PageSharer, SharedPages
 from guiagent.core.source_events import FrameReady, Rect
 from guiagent.sources.x11 import requests
 from guiagent.sources.x11.extensions import Extensions
@@ -49,6 +55,14 @@ class LiveSurface(Surface):
     """Of the buffer that the core wants; 0, 0: none."""
     reports: int = 0
     """Since the last look."""
+
+
+@dataclass(eq=False, slots=True)
+class CopiedBuffer(SharedBuffer):
+    """Of a window that is one too many for its memory to be shared as it is: u32 [height, width] both."""
+
+    live: NDArray[np.uint32]
+    target: NDArray[np.uint32]
 
 
 class LiveCapture(Following[LiveSurface]):
@@ -105,15 +119,36 @@ class LiveCapture(Following[LiveSurface]):
         try:
             if memory.stride != width * BYTES_PER_PIXEL:
                 raise MachineCannot(f"rows of {memory.stride} bytes cannot be shared", "choose the source x11")
-            height = min(height, MAX_WINDOW_HEIGHT)
-            pages = self._sharer.adopt(memory.fd, memory.offset, width * height * BYTES_PER_PIXEL)
+            surface.buffer = self._make(surface, memory, width, min(height, MAX_WINDOW_HEIGHT))
         except MachineCannot as error:
             _log.warning("window %#x has no pixels: %s", window, error)
             return
-        surface.buffer = SharedBuffer(width, height, pages.refs, self.audience, pages, surface)
         self._buffers.add(surface.buffer)
         surface.whole = True
         self._dirty[window] = None
+
+    def _make(self, surface: LiveSurface, memory: WindowMemory, width: int, height: int) -> SharedBuffer:
+        """Raises MachineCannot when there is no memory of either kind left."""
+        length = width * height * BYTES_PER_PIXEL
+        try:
+            pages = self._sharer.adopt(memory.fd, memory.offset, length)
+        except MachineCannot as error:
+            _log.info("window %#x is copied: %s", surface.window, error)
+            pages = self._sharer.allocate(length)
+            try:
+                views = _views(memory, pages, width, height)
+            except MachineCannot:
+                self._sharer.release(pages)
+                raise
+            return CopiedBuffer(width, height, pages.refs, self.audience, pages, surface, *views)
+        return SharedBuffer(width, height, pages.refs, self.audience, pages, surface)
+
+    def _show(self, surface: LiveSurface, buffer: SharedBuffer, rects: list[Rect]) -> None:
+        if isinstance(buffer, CopiedBuffer):
+            for x, y, width, height in rects:
+                part = slice(y, y + height), slice(x, x + width)
+                buffer.target[part] = buffer.live[part]
+        super()._show(surface, buffer, rects)
 
     def _free(self, buffer: SharedBuffer) -> None:
         self._buffers.remove(buffer)
@@ -206,6 +241,20 @@ class LiveCapture(Following[LiveSurface]):
             here = self._surfaces.get(surface.window) is surface
             if here and not (surface.raw or surface.next or surface.pending):
                 self._exchange(surface, raw=True)
+
+
+def _views(
+    memory: WindowMemory, pages: SharedPages, width: int, height: int
+) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    """The pixels of a window, and of its buffer. The mappings live as long as these do. Raises MachineCannot."""
+    try:
+        length = memory.stride * memory.height
+        live = mmap.mmap(memory.fd, length, mmap.MAP_SHARED, mmap.PROT_READ, offset=memory.offset)
+    except (OSError, ValueError) as error:
+        raise MachineCannot(f"its memory cannot be mapped: {error}", "choose the source x11") from None
+    size = width * height
+    target = np.frombuffer(pages.region.view(writable=True), np.uint32, size, pages.offset).reshape(height, width)
+    return np.frombuffer(live, np.uint32, size).reshape(height, width), target
 
 
 class _Outside:

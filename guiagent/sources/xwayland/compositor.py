@@ -135,6 +135,9 @@ class Compositor:
                 self._let_go(surface.live)
         for memory in self._recent:
             self._let_go(memory)
+        for known in self._objects.values():
+            if known.kind == "wl_shm_pool" and known.data >= 0:
+                self._close(known.data)
         while self._inbox.fds:
             self._close(self._inbox.fds.popleft())
 

@@ -8,7 +8,6 @@ that are mapped while that passes from one to the other are mapped again, for no
 import contextlib
 import logging
 import os
-import resource
 import select
 import shutil
 import signal
@@ -16,7 +15,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +27,7 @@ from guiagent.sources.x11 import requests
 from guiagent.sources.xwayland import memory, redirect
 from guiagent.sources.xwayland.compositor import Compositor, Memory
 from guiproto.errors import MachineCannot, PeerMisbehaved
+from shm import descriptors
 from shm.xconn import XConnection
 
 _READ_BYTES: Final = 1 << 16
@@ -70,7 +70,7 @@ class Keeper:
         self._news: dict[int, None] = {}
         """Windows of which the agent has to be told."""
 
-    def run(self, environ: Mapping[str, str], options: list[str]) -> int:
+    def run(self, environ: Mapping[str, str], options: Sequence[str]) -> int:
         """Start it, and return its exit status when it has ended. Raises OSError if it cannot be started."""
         try:
             number = self._start(environ, options)
@@ -102,7 +102,7 @@ class Keeper:
 
     # --- Xwayland ---
 
-    def _start(self, environ: Mapping[str, str], options: list[str]) -> int:
+    def _start(self, environ: Mapping[str, str], options: Sequence[str]) -> int:
         self._wayland, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         reader, writer = os.pipe()
         with theirs:
@@ -332,12 +332,19 @@ class Keeper:
         shutil.rmtree(self._place, ignore_errors=True)
 
 
+OPTIONS: Final = ("-nolisten", "tcp", "-s", "0", "-schedInterval", "1")
+"""How an AppVM's is started: a program that draws without end keeps it for a millisecond at a time, see `xserver`."""
+
+
 def run(
-    screen: tuple[int, int], tell: int, environ: Mapping[str, str], options: list[str], prepare: Callable[[int], None]
+    screen: tuple[int, int],
+    tell: int,
+    environ: Mapping[str, str],
+    options: Sequence[str],
+    prepare: Callable[[int], None],
 ) -> int:
     """Keep an Xwayland with a screen of that size; the arguments are as for `Keeper`. Returns its exit status."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    descriptors.allow()
     keeper = Keeper(screen, tell, prepare)
     signal.signal(signal.SIGTERM, lambda *_: keeper.end())
     try:
@@ -352,7 +359,7 @@ def run(
 def main() -> int:
     """`python -m guiagent.sources.xwayland.keeper WIDTH HEIGHT FD`: writes the display number to that descriptor."""
     width, height, tell = map(int, sys.argv[1:])
-    return run((width, height), tell, os.environ, [], lambda _: None)
+    return run((width, height), tell, os.environ, OPTIONS, lambda _: None)
 
 
 if __name__ == "__main__":

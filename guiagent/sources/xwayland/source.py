@@ -20,6 +20,7 @@ from guiagent.sources.xwayland.capture import LiveCapture
 from guiagent.sources.xwayland.memory import SOCKET_PROPERTY, Keeper, WindowMemory
 from guiagent.sources.xwayland.screen import XwaylandScreen
 from guiproto.errors import MachineCannot
+from shm import descriptors
 
 
 def keeper_of(display: Any) -> Path | None:
@@ -42,6 +43,7 @@ class XwaylandSource(X11Source):
             )
         self._memory: dict[int, WindowMemory] = {}
         self._surface_id = int(display.intern_atom(redirect.SURFACE_ID))
+        descriptors.allow()
         self._keeper = Keeper(path)
         self._epoll = select.epoll()
         self._epoll.register(self._connection.fileno(), select.EPOLLIN)

@@ -2,7 +2,7 @@
 
 import argparse
 
-from guid.cli.bench import compare, everything, latency, neighbour, rates, scale, swap, throughput
+from guid.cli.bench import compare, everything, latency, neighbour, rates, scale, sources, swap, throughput
 
 _DESCRIPTION = """\
 Measures this machine. Every benchmark runs on display servers of its own, ends by itself and leaves nothing behind.
@@ -13,5 +13,5 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     """Add the subcommand."""
     parser = commands.add_parser("bench", help="measure frame throughput and latency", description=_DESCRIPTION)
     kinds = parser.add_subparsers(title="benchmarks", metavar="BENCHMARK", required=True)
-    for kind in (throughput, latency, rates, scale, neighbour, swap, compare, everything):
+    for kind in (throughput, latency, sources, rates, scale, neighbour, swap, compare, everything):
         kind.add_to(kinds)

@@ -28,7 +28,7 @@ def test_doctor_knows_that_this_is_dom0(desk: Desk) -> None:
 
 def test_typed_text_reaches_a_shell_in_a_domu(desk: Desk) -> None:
     window = desk.window("one", "shell")
-    assert window["copies_per_frame"] == 1, "an X server cannot attach grants"
+    assert window["copies_per_frame"] - (window["guest_copies"] or 0) == 1, "an X server cannot attach grants"
     assert int(desk.screen.pixels(window["x"] - 1, window["y"] + 5, 1, 1)[0, 0]) == 0x3465A4, "the border is blue"
     desk.screen.focus(window["local_id"])
     desk.type("printf '\\033]0;%s-%s\\007' $(hostname) $((6*7))\n")
