@@ -203,7 +203,7 @@ def test_what_no_client_says_is_refused(client: Client, words: tuple[int, ...], 
 @given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 10), st.lists(st.integers(0, 40), max_size=6))))
 def test_whatever_is_said_every_descriptor_is_closed_once(said: list[tuple[int, int, list[int]]]) -> None:
     client = Client()
-    given_fds = []
+    given_fds: list[int] = []
     try:
         for target, opcode, words in said:
             given_fds.append(5000 + len(given_fds))
