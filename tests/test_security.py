@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile import test_attacks, test_clipboard, test_database, test_icons, test_looks, test_typing
+from tests.hostile import (
+    test_attacks,
+    test_clipboard,
+    test_database,
+    test_icons,
+    test_live_memory,
+    test_looks,
+    test_typing,
+)
 from tests.hostile.rings import RING_ATTACKS
 
 PROJECT = Path(__file__).parents[1]
@@ -24,6 +32,7 @@ ATTACKS = {
     ),
     "tests/hostile/test_neighbours.py": 2,
     "tests/hostile/test_icons.py": len(test_icons.ATTACKS),
+    "tests/hostile/test_live_memory.py": len(test_live_memory.ATTACKS),
 }
 
 

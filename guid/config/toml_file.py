@@ -92,7 +92,7 @@ class TomlFile:
         def begins(count: int) -> bool:
             # Not every beginning is TOML: it may end within a value of several lines. Then the one before it counts.
             for end in range(count, 0, -1):
-                with contextlib.suppress(tomllib.TOMLDecodeError):
+                with contextlib.suppress(tomllib.TOMLDecodeError, RecursionError):
                     return _has(tomllib.loads("\n".join(lines[:end])), key)
             return False
 

@@ -89,6 +89,18 @@ def test_an_appvm_whose_x_server_was_killed_starts_its_command_again(desk: Desk,
         wait_for("the window", partial(desk.painted, "inside"))
 
 
+@pytest.mark.parametrize(("source", "copies"), [("x11", 1), ("xwayland", 0), ("auto", 0)])
+def test_copies_inside_the_vm_are_counted(desk: Desk, source: str, copies: int) -> None:
+    desk.start("run", "work", "--label", "blue", "--source", source, "--", *XTERM)
+    wait_for("the window", partial(desk.painted, "inside"))
+    (row,) = [row for row in json.loads(desk.guid("windows", "--json")) if row["title"] == "inside"]
+    assert (row["guest_copies"], row["copies_per_frame"]) == (copies, copies)
+    assert row["source"] == ("x11" if copies else "xwayland")
+    assert f"/odyssey-source = {row['source']}" in desk.guid("db", "list", "work")
+    desk.guid("db", "write", "work", "/odyssey-source", row["source"])
+    assert "it is none of x11, xwayland" in desk.guid("db", "write", "work", "/odyssey-source", "elsewhere", status=1)
+
+
 def test_the_demo_runs_headless_and_leaves_nothing(desk: Desk, tmp_path: Path) -> None:
     shared_before = set(os.listdir("/dev/shm"))
     for how in (None, signal.SIGINT, signal.SIGTERM):

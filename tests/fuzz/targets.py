@@ -3,14 +3,18 @@
 Each stands for a place where a peer's bytes come in, and knows the errors that are the right answer to nonsense.
 """
 
-import tomllib
+import atexit
+import contextlib
+import shutil
+import tempfile
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from guid.config.configuration import Configuration
 from guid.config.labels import LABELS
-from guid.config.settings import VmSettings
 from guid.core.commands import Command, ConfigureWindow, CreateWindow, DestroyWindow, Paint, SetTitle
 from guid.core.config import Quotas
 from guid.core.host_events import ScreenInfo
@@ -188,13 +192,14 @@ def _database(core: Core, link: AdminLink | VmLink, data: bytes) -> None:
 
 
 def settings(data: bytes) -> None:
-    """A configuration's values, which its owner may have got wrong in any way."""
-    try:
-        values = tomllib.loads(data.decode())
-        VmSettings().but(values)
-    except (MachineCannot, ValueError):
-        pass
+    """A configuration, which its owner may have got wrong in any way."""
+    _CONFIGURATION.write_bytes(data)
+    with contextlib.suppress(MachineCannot):
+        Configuration.read(_CONFIGURATION)
 
+
+_CONFIGURATION: Final = Path(tempfile.mkdtemp(prefix="fuzz-")) / "guid.toml"
+atexit.register(shutil.rmtree, _CONFIGURATION.parent, ignore_errors=True)
 
 TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
     target.__name__: target

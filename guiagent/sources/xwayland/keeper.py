@@ -238,6 +238,11 @@ class Keeper:
         surfaces = self._compositor.surfaces.values()
         return {surface.id for surface in surfaces if surface.live is not None} - set(self._windows.values())
 
+    def _is_drawn(self, window: int) -> bool:
+        """Whether we know where."""
+        surface = self._compositor.surfaces.get(self._windows.get(window, 0))
+        return surface is not None and surface.live is not None
+
     def _find(self) -> None:
         """Windows that were mapped in that moment are mapped again, and get another surface."""
         assert self._x is not None
@@ -247,11 +252,8 @@ class Keeper:
         for window in self._x.display.screen().root.query_tree().children:
             with contextlib.suppress(XError):  # it may be gone
                 found = window.get_attributes()
-                if (
-                    found.map_state != X.IsUnmapped
-                    and found.win_class != X.InputOnly
-                    and window.id not in self._windows
-                ):
+                shown = found.map_state != X.IsUnmapped and found.win_class != X.InputOnly
+                if shown and not self._is_drawn(window.id):
                     log.info("window %#x is shown again, for nobody knows its surface", window.id)
                     self._x.send_raw(requests.unmap_window(window.id) + requests.map_window(window.id), 2)
 

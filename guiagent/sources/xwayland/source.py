@@ -3,6 +3,7 @@
 There is no screen: windows are drawn off screen and nowhere else.
 """
 
+import contextlib
 import select
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from guiagent.sources.xwayland.memory import SOCKET_PROPERTY, Keeper, WindowMemo
 from guiagent.sources.xwayland.screen import XwaylandScreen
 from guiproto.errors import MachineCannot
 from shm import descriptors
+from shm.xconn import RawEvents
 
 
 def keeper_of(display: Any) -> Path | None:
@@ -87,6 +89,14 @@ class XwaylandSource(X11Source):
         return super().events()
 
     def close(self) -> None:
+        with contextlib.suppress(MachineCannot):
+            # Nobody is asked from now on, and what programs have asked so far nobody else would hear of.
+            self._connection.display.screen().root.change_attributes(event_mask=X.NoEventMask)
+            self._connection.sync()
+            for event in self._connection.events():
+                if not isinstance(event, RawEvents) and not event.send_event:
+                    redirect.carry_out(self._connection, event)
+            self._connection.sync()
         super().close()
         self._leave()
 

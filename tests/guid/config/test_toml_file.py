@@ -114,3 +114,17 @@ def test_what_is_no_table(tmp_path: Path) -> None:
 def test_suggestions() -> None:
     assert nearest("globl", ["global", "vm"]) == "did you mean 'global'?"
     assert nearest("xyz", ["global", "vm"]) == "known are: global, vm"
+
+
+def _refuse(path: Path) -> None:
+    file = TomlFile(path)
+    file.wrong(("b",), "'b' is not known", "remove it")
+    file.check()
+
+
+def test_tables_in_tables_without_end_are_a_mistake_like_others(tmp_path: Path) -> None:
+    path = tmp_path / "guid.toml"
+    for depth in (*range(100, 340, 3), 5000):
+        path.write_text("a = 1\nb = " + "{a = " * depth + "1" + "}" * depth + "\n")
+        with pytest.raises(MachineCannot, match=r"is not TOML|'b' is not"):
+            _refuse(path)
