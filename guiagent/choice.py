@@ -1,7 +1,6 @@
 """Which source of windows is the right one here: the one that copies least of those that can work."""
 
 import shutil
-from pathlib import Path
 from typing import Final, NamedTuple
 
 from backends.base import Backend
@@ -20,8 +19,6 @@ class Choice(NamedTuple):
 
     source: str
     why: str
-    drawing_place: Path | None = None
-    """The directory of the files that windows must be drawn into; None: they are memfds, or it does not matter."""
 
 
 def for_session(wished: str, backend: Backend) -> Choice:
@@ -37,8 +34,7 @@ def for_session(wished: str, backend: Backend) -> Choice:
         raise MachineCannot(f"windows cannot come from {_SHARING}: {lack}", f"choose the source {_COPYING}")
     if lack:
         return Choice(_COPYING, lack)
-    why = "as wished" if wished == _SHARING else "nothing is copied so"
-    return Choice(_SHARING, why, backend.drawing_place)
+    return Choice(_SHARING, "as wished" if wished == _SHARING else "nothing is copied so")
 
 
 def for_display(wished: str, backend: Backend, display: str | None) -> Choice:

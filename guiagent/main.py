@@ -100,7 +100,7 @@ def _serve(args: argparse.Namespace, stop_fd: int) -> None:
         raise MachineCannot(" ".join(missing))
     if args.keep_screen and args.source == choice.AUTO:
         args.source = "x11"  # of the sources, the one whose display server has a screen
-    source_name, why, _ = choice.for_display(args.source, backend, args.display)
+    source_name, why = choice.for_display(args.source, backend, args.display)
     logging.getLogger(__name__).debug("windows come from %s: %s", source_name, why)
     make_source = sources.load(source_name)
 

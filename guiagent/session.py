@@ -371,9 +371,10 @@ def _choose(wished: str, backend: str) -> tuple[str, Path | None]:
     from backends import registry as backends
     from guiagent import choice
 
-    source, why, drawing_place = choice.for_session(wished, backends.load(backend, os.environ))
+    loaded = backends.load(backend, os.environ)
+    source, why = choice.for_session(wished, loaded)
     log.debug("windows come from %s: %s", source, why)
-    return source, drawing_place
+    return source, loaded.drawing_place
 
 
 def _run_database(backend: str, domid: int, ready: Callable[[], None]) -> None:
