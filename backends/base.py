@@ -255,6 +255,8 @@ class AppVmSpec:
     network: bool = False
     map_ram: bool = False
     """Whether its GUI domain can map any of its memory: for agents that know frame numbers only (MFNDUMP)."""
+    drawing_mib: int = 0
+    """Memory that programs draw into and the GUI domain reads in place; 0: none, and what they draw is copied."""
     private: bool = False
     """As in `Domain`: for those who make one for a while, a demonstration or a measurement."""
 
@@ -331,6 +333,8 @@ class Backend(ABC):
     """Whether its domains are machines that stay: whether its driver has `create`."""
     adopts = False
     """Whether its sharers' `adopt` works: whether programs can draw into what the GUI domain maps."""
+    drawing_place: Path | None = None
+    """The directory whose files those then have to be; None: they are memfds."""
 
     @abstractmethod
     def missing(self, *, domains: bool = False) -> Sequence[str]:

@@ -12,7 +12,9 @@ from typing import Final
 from guiagent import screen_memory, xserver
 from guiagent.forking import fork
 from guiagent.kept import Part
+from guiagent.no_memfd import refuse_memfds
 from guiagent.settings import Settings
+from guiproto.errors import MachineCannot
 from guiproto.limits import MAX_WINDOW_HEIGHT, MAX_WINDOW_WIDTH
 from qubesdb.keys import VIDEORAM_MIN, VIDEORAM_OVERHEAD
 from qubesdb.sockets import vm_dir
@@ -26,7 +28,10 @@ log = logging.getLogger("session")
 
 
 class DisplayServer(Part):
-    """Xvfb. `screen` is its size at first; `environ` is that of applications, who find it there. `poll` polls it."""
+    """Xvfb. `screen` is its size at first; `environ` is that of applications, who find it there. `poll` polls it.
+
+    `drawing_place`: the directory of the files that windows are drawn into, where that has to be one.
+    """
 
     program = "Xvfb"
     is_ours = False
@@ -39,6 +44,7 @@ class DisplayServer(Part):
         authority: Path | None,
         poll: select.poll,
         delays: Sequence[float],
+        drawing_place: Path | None = None,
     ) -> None:
         super().__init__("the display server", delays)
         self.display = ""
@@ -48,6 +54,7 @@ class DisplayServer(Part):
         self._screen = screen
         self._environ = environ
         self._authority = authority
+        self._drawing_place = drawing_place
         self._poll = poll
         self._cookie = os.urandom(16)
         self._pipe: int | None = None
@@ -170,7 +177,15 @@ class KeptXwayland(DisplayServer):
         from guiagent.sources.xwayland import keeper
 
         options = keeper.OPTIONS if self._authority is None else (*keeper.OPTIONS, "-auth", str(self._authority))
-        return keeper.run(self._screen, tell, self._environ, options, self._let_in)
+        environ = {**self._environ}
+        if self._drawing_place is not None:
+            try:
+                refuse_memfds()
+            except MachineCannot as error:
+                log.error("Xwayland: %s", error)
+                return 1
+            environ["XDG_RUNTIME_DIR"] = str(self._drawing_place)
+        return keeper.run(self._screen, tell, environ, options, self._let_in)
 
     def _let_in(self, number: int) -> None:
         """Let this process, the keeper, in."""

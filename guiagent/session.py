@@ -85,13 +85,15 @@ class Session:
         run_database: Run | None = None,
         delays: Sequence[float] = RESTART_DELAYS,
         source: str = "x11",
+        drawing_place: Path | None = None,
     ) -> None:
         """`authority`: the file that shall hold the display's cookie, where others than the AppVM could connect.
 
         `leash`: a pipe's end for reading; when nobody holds its other end any more, that counts as SIGTERM.
         `orders`, `pipe`: where commands come from, see `Orders` and `Pipe`. Without a `command` of its own the AppVM
         then has no end. `run_database`: the Qubes DB daemon, called in a child of its own. `source`: where the agent
-        is to have windows from, which decides about the display server.
+        is to have windows from, which decides about the display server. `drawing_place`: the directory of the files
+        that it has windows drawn into, where memfds do not do.
         """
         self._command = command
         self._load_agent = load_agent
@@ -117,7 +119,7 @@ class Session:
         self._told_to_end = False
         self._failure = ""
         self._poll = select.poll()
-        self._server = display_server(source)(screen, self._environ, authority, self._poll, delays)
+        self._server = display_server(source)(screen, self._environ, authority, self._poll, delays, drawing_place)
         self._watch = Watch(self._poll)
         self._database = (
             None if run_database is None else DatabasePart(run_database, _fork_database, self._poll, delays)
@@ -365,13 +367,14 @@ def _load_agent(backend: str, source: str) -> Agent:
     return main.main
 
 
-def _choose(wished: str, backend: str) -> str:
+def _choose(wished: str, backend: str) -> tuple[str, Path | None]:
     from backends import registry as backends
     from guiagent import choice
 
-    source, why = choice.for_session(wished, backends.load(backend, os.environ))
+    loaded = backends.load(backend, os.environ)
+    source, why = choice.for_session(wished, loaded)
     log.debug("windows come from %s: %s", source, why)
-    return source
+    return source, loaded.drawing_place
 
 
 def _run_database(backend: str, domid: int, ready: Callable[[], None]) -> None:
@@ -428,7 +431,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         authority = home / ".Xauthority"
         adopt_orphans()
     try:
-        source = _choose(args.source, args.backend)
+        source, drawing_place = _choose(args.source, args.backend)
     except MachineCannot as error:
         log.error("%s", error)
         return 1
@@ -443,6 +446,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         pipe=args.pipe,
         run_database=lambda ready: _run_database(args.backend, int(args.domid), ready),
         source=source,
+        drawing_place=drawing_place,
     )
     return session.run()
 

@@ -7,6 +7,7 @@ guest they are in the configuration that the driver gives to the VM.
     VCHAN_DOORBELLS  what the doorbells' paths begin with; the slot's number follows
     VCHAN_SLOTS      which vchans there are, by slot: PORT:DOMID,PORT:DOMID
     VCHAN_SIDE       host or guest: which end of the doorbells is here; if it is not said, servers are in the guest
+    VCHAN_DRAWING    if programs draw into memory that the host sees: a file on the host, the file system in the guest
     VCHAN_RAM        on the host, if the VM shares it: the file of its own memory
 """
 
@@ -24,6 +25,7 @@ from backends.machines.places import data_dir
 
 REGION: Final = "VCHAN_REGION"
 DOORBELLS: Final = "VCHAN_DOORBELLS"
+DRAWING: Final = "VCHAN_DRAWING"
 RAM: Final = "VCHAN_RAM"
 SIDE: Final = "VCHAN_SIDE"
 VCHANS: Final = "VCHAN_SLOTS"
@@ -38,6 +40,8 @@ class KvmBackend(Backend):
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
         self._memory: Memory | None = None
+        self.drawing_place = self._path(DRAWING) if environ.get(SIDE) == "guest" else None
+        self.adopts = self.drawing_place is not None
 
     def missing(self, *, domains: bool = False) -> Sequence[str]:
         if not domains:
@@ -63,15 +67,14 @@ class KvmBackend(Backend):
 
     def sharer(self, domid: int, gui_domid: int) -> PageSharer:  # noqa: ARG002 - the region is this domain's
         if self._memory is None or self._memory.closed:
-            self._memory = Memory(self._region())
+            self._memory = Memory(self._region(), self.drawing_place)
         return self._memory.sharer()
 
     def mapper(self, domid: int, peer: int) -> PageMapper:  # noqa: ARG002 - the region is the peer's
-        ram = self._environ.get(RAM)
-        return KvmMapper(self._region(), Path(ram) if ram else None)
+        return KvmMapper(self._region(), self._path(RAM), self._path(DRAWING))
 
     def files(self) -> Sequence[Path]:
-        return [Path(path) for path in map(self._environ.get, (REGION, RAM)) if path]
+        return [Path(path) for path in map(self._environ.get, (REGION, RAM, DRAWING)) if path]
 
     def domains(self, state_dir: Path) -> DomainDriver:  # noqa: ARG002 - libvirt keeps everything
         from backends.kvm.domains import KvmDomains
@@ -86,6 +89,10 @@ class KvmBackend(Backend):
 
     def _region(self) -> Path:
         return Path(self._need(REGION))
+
+    def _path(self, name: str) -> Path | None:
+        path = self._environ.get(name)
+        return Path(path) if path else None
 
     def _slot(self, port: int, client: int) -> int:
         return Slots.parse(self._need(VCHANS)).number(port, client)

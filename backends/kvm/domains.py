@@ -27,6 +27,8 @@ from guiproto.errors import MachineCannot
 from guiproto.limits import GUI_PORT
 from guiproto.ports import ICON_PORT, QUBESDB_PORT
 
+_DRAWS: Final = "xwayland"
+"""The package of the display server whose programs draw into memory that can be shared as it is."""
 _GUEST: Final = Guest(modules=("virtio_pci", "virtio_blk", "virtio_net", "virtio_console"))
 
 
@@ -63,7 +65,8 @@ class KvmDomains(MachineDomains[AppVm]):
         domid = spec.domid or next(number for number in range(1, 0xFFF0) if number not in taken)
         if domid in taken:
             raise MachineCannot(f"domain id {domid} is that of {taken[domid]!r}", "choose another, or none")
-        made = image(_GUEST, spec.packages, tell)
+        packages = [*spec.packages, *([_DRAWS] if spec.drawing_mib else [])]
+        made = image(_GUEST, packages, tell)
         trouble = kvm_trouble(made.kernel)
         if trouble:
             tell(f"KVM cannot be used here ({trouble}); this VM will run in QEMU's software emulation, which is slow")
@@ -72,7 +75,7 @@ class KvmDomains(MachineDomains[AppVm]):
         vchans = _vchans(spec.name, domid, list(gui_domids))
         config = {
             "name": spec.name, "domid": domid, "gui_domid": spec.gui_domid, "screen": list(spec.screen),
-            "backend": "kvm", "guest": "backends.kvm.guest", "vchans": str(vchans),
+            "backend": "kvm", "guest": "backends.kvm.guest", "vchans": str(vchans), "drawing": spec.drawing_mib > 0,
         }  # fmt: skip
         (place / "vm.json").write_text(json.dumps(config))
         emulator = which(QEMU)
@@ -81,34 +84,35 @@ class KvmDomains(MachineDomains[AppVm]):
             Wish(
                 spec.name, domid, spec.gui_domid, spec.label, vchans, spec.memory_mib, spec.videoram_mib,
                 spec.network, not trouble, emulator, made, place / "disk.qcow2", place / "agent.img",
-                place / "console.log", spec.private, spec.map_ram,
+                place / "console.log", spec.private, spec.map_ram, spec.drawing_mib,
             )
         )  # fmt: skip
 
     def _starting(self, vm: AppVm) -> None:
         """Fresh memory for us alone. Only for whoever is about to start the VM: nobody else knows it is unused."""
-        vm.region.unlink(missing_ok=True)
+        self._removed(vm)
         self._stopped(vm)
 
     def _stopped(self, vm: AppVm) -> None:
         """Memory for us alone, if there is none: libvirt would make it readable by everybody."""
-        try:
-            fd = os.open(vm.region, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        except FileExistsError:
-            return
-        try:
-            os.ftruncate(fd, vm.region_bytes)
-        finally:
-            os.close(fd)
+        for path, size in vm.files.items():
+            with contextlib.suppress(FileExistsError):
+                fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+                try:
+                    os.ftruncate(fd, size)
+                finally:
+                    os.close(fd)
 
     def _started(self, vm: AppVm) -> None:
         """Somebody started it where we had not made its memory, for example after this machine was booted."""
-        with contextlib.suppress(OSError):
-            if stat.S_IMODE(vm.region.stat().st_mode) & 0o077:
-                vm.region.chmod(0o600)
+        for path in vm.files:
+            with contextlib.suppress(OSError):
+                if stat.S_IMODE(path.stat().st_mode) & 0o077:
+                    path.chmod(0o600)
 
     def _removed(self, vm: AppVm) -> None:
-        vm.region.unlink(missing_ok=True)
+        for path in vm.files:
+            path.unlink(missing_ok=True)
 
     def _pid(self, vm: AppVm) -> int | None:
         return qemu_pid(self._uri, vm.name)

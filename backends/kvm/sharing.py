@@ -1,7 +1,8 @@
 """Pages of a KVM guest that the host may read: parts of the region behind its vchans, which both sides see anyway.
 
 The region is a memory bar of a virtual PCI device. The guest's X server attaches the bar's file in sysfs and draws
-into it; a page reference is the number of a page of the region. Nothing has to be announced.
+into it; a page reference is the number of a page of the region. Nothing has to be announced. The pages of the memory
+that programs draw into, where there is such, have the numbers behind those; see `drawing`.
 """
 
 import os
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from backends.base import MachineCannot, PageSharer, Refs, SharedPages
+from backends.kvm.drawing import Drawing
 from backends.kvm.layout import BUFFERS_AT, open_region
 from guiproto.limits import PAGE_SIZE
 from shm.allocator import Allocator, Buffer
@@ -26,9 +28,14 @@ class _Bar(Region):
 class Memory:
     """The part of a VM's region that is for buffers: one, whoever they are shared with."""
 
-    def __init__(self, region: Path) -> None:
-        """Raises MachineCannot."""
+    def __init__(self, region: Path, drawing: Path | None = None) -> None:
+        """`drawing`: the file system of what programs draw into. Raises MachineCannot."""
         self._fd, self._size = open_region(region, os.O_RDWR)
+        try:
+            self.drawing = None if drawing is None else Drawing(drawing, self._size // PAGE_SIZE)
+        except MachineCannot:
+            os.close(self._fd)
+            raise
         self._users = 0
         self._allocator = Allocator(self._only_one, region_bytes=self._size)
         # The vchans' part: the first allocation begins at 0, and is never released.
@@ -77,6 +84,7 @@ class KvmSharer(PageSharer):
         self._shared: set[tuple[int, int]] = set()
         """Offset and length of what is not released yet."""
         self._region: Region | None = None
+        self._adopted: set[Region] = set()
 
     def allocate(self, length: int) -> SharedPages:
         assert self._memory is not None, "it was closed"
@@ -87,12 +95,26 @@ class KvmSharer(PageSharer):
         refs: Refs = np.arange(first, first + buffer.length // PAGE_SIZE, dtype=np.uint32)
         return SharedPages(buffer.region, buffer.offset, buffer.length, refs)
 
+    def adopt(self, fd: int, offset: int, length: int) -> SharedPages:
+        assert self._memory is not None, "it was closed"
+        if self._memory.drawing is None:
+            return super().adopt(fd, offset, length)
+        region, refs = self._memory.drawing.adopt(fd, offset, length)
+        self._adopted.add(region)
+        return SharedPages(region, offset, len(refs) * PAGE_SIZE, refs)
+
     def release(self, pages: SharedPages) -> None:
+        if pages.region in self._adopted:
+            self._adopted.remove(pages.region)
+            pages.region.close()
+            return
         self._shared.remove((pages.offset, pages.length))
         if self._memory is not None:
             self._memory.release(Buffer(pages.region, pages.offset, pages.length))
 
     def close(self) -> None:
+        while self._adopted:
+            self._adopted.pop().close()
         memory, self._memory = self._memory, None
         if memory is not None:
             if self._region is not None:

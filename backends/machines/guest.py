@@ -33,6 +33,8 @@ class Found:
     """Of `guiagent.session`, on top of those that every guest has."""
     domid: int | None = None
     """If the configuration does not know it."""
+    directories: Sequence[Path] = ()
+    """The user's own as well."""
 
 
 def main() -> NoReturn:
@@ -44,6 +46,8 @@ def main() -> NoReturn:
     found: Found = importlib.import_module(config["guest"]).find(config, _RUNTIME)
     for path in found.devices:
         path.chmod(0o600)
+    for path in found.directories:
+        path.chmod(0o700)
     environ = {
         "HOME": "/root", "LANG": "C.UTF-8",
         "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games", "TERM": "xterm-256color",
@@ -52,7 +56,7 @@ def main() -> NoReturn:
     width, height = config["screen"]
     domid = str(config["domid"] if found.domid is None else found.domid)
     command = ["--", *config["command"]] if config.get("command") else []
-    own = [word for path in (_RUNTIME, _QUBESDB, *found.devices) for word in ("--own", str(path))]
+    own = [word for path in (_RUNTIME, _QUBESDB, *found.directories, *found.devices) for word in ("--own", str(path))]
     argv = [
         sys.executable, "-sP", "-m", "guiagent.boot", "--user", USER, "--backend", config["backend"],
         "--domid", domid, *own, "--", "--domid", domid,

@@ -49,6 +49,8 @@ class XenDomains(MachineDomains[AppVm]):
             raise MachineCannot("Xen chooses domain ids itself", "leave out --domid")
         if spec.network:
             raise MachineCannot("AppVMs on Xen have no network yet", "leave out --network")
+        if spec.drawing_mib:
+            raise MachineCannot("what programs draw in AppVMs on Xen is copied", "leave out --drawing")
         made = image(GUEST, spec.packages, tell)
         disk = place / "disk.img"
         copy_sparsely(made.disk, disk)

@@ -37,6 +37,10 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "--map-ram", action="store_true",
         help="let its GUI domain map all of its memory: for old agents that send frame numbers (MFNDUMP)",
     )  # fmt: skip
+    create.add_argument(
+        "--drawing", type=_size, default=0, metavar="SIZE",
+        help="memory that its programs draw into and the desktop reads in place, so that nothing is copied in the VM",
+    )  # fmt: skip
     create.add_argument("--network", action="store_true", help="let it reach the network")
     create.add_argument(
         "--domid", type=int, default=0, metavar="N", help="its domain id (default: the lowest free one)"
@@ -87,7 +91,7 @@ def _create(args: argparse.Namespace) -> int:
     spec = AppVmSpec(
         name=_checked_name(args.name), label=args.label, domid=args.domid, packages=args.packages,
         screen=args.screen or _desktop(), memory_mib=args.memory, videoram_mib=args.videoram, network=args.network,
-        map_ram=args.map_ram, other_gui_domids=_gui_domids(),
+        map_ram=args.map_ram, drawing_mib=args.drawing, other_gui_domids=_gui_domids(),
     )  # fmt: skip
     driver = lasting.driver_of(args.backend or lasting.default_backend())
     try:

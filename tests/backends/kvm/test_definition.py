@@ -36,6 +36,24 @@ def test_it_is_read_back() -> None:
     assert set(vm.channels) == {"odyssey.orders", "odyssey.pipe", "odyssey.doorbell.0", "odyssey.doorbell.1"}
     assert vm.agent_disk == WISH.agent_disk
     assert read(definition(replace(WISH, private=True))).private
+    assert vm.files == {vm.region: 128 << 20}
+
+
+def test_memory_that_programs_draw_into() -> None:
+    xml = definition(replace(WISH, drawing_mib=96))
+    vm = read(xml)
+    drawing = Path("/dev/shm", f"{region_name('work')}-drawing")
+    assert vm.files == {vm.region: 128 << 20, drawing: 96 << 20}
+    assert vm.environ()["VCHAN_DRAWING"] == str(drawing)
+    root = ET.fromstring(xml)  # noqa: S314 - our own
+    words = [arg.get("value", "") for arg in root.iter("{http://libvirt.org/schemas/domain/qemu/1.0}arg")]
+    assert f"mem-path={drawing},size=96M,share=on" in words[1]
+    assert root.findtext("maxMemory") == str(640 + 96)
+    cell = root.find("cpu/numa/cell")
+    assert cell is not None
+    assert cell.get("memory") == "640"
+    plain = ET.fromstring(definition(WISH))  # noqa: S314 - our own
+    assert [plain.find(name) for name in ("maxMemory", "cpu/numa")] == [None, None]
 
 
 @given(WORDS, WORDS)

@@ -131,6 +131,26 @@ def test_a_made_vm_is_there_and_does_not_run(driver: KvmDomains, tmp_path: Path)
     assert driver.create(AppVmSpec("next", "red"), print).domid == 2
 
 
+def test_memory_that_programs_draw_into_is_the_vms_own_as_well(
+    driver: KvmDomains, libvirt: Libvirt, tmp_path: Path
+) -> None:
+    driver.create(replace(SPEC, drawing_mib=96), print)
+    drawing = region(tmp_path, "work-drawing")
+    memory = drawing.stat()
+    assert (stat.S_IMODE(memory.st_mode), memory.st_size) == (0o600, 96 << 20)
+    with drawing.open("r+b") as file:
+        file.write(b"from the last time")
+        driver.resume("work")
+        assert drawing.stat().st_ino != memory.st_ino
+    assert drawing.read_bytes()[:18] == bytes(18)
+    drawing.chmod(0o644)  # as QEMU makes it where there is none
+    libvirt.tell("started", "work")
+    assert driver.events()
+    assert stat.S_IMODE(drawing.stat().st_mode) == 0o600
+    driver.remove("work")
+    assert not drawing.exists()
+
+
 @pytest.mark.parametrize(
     ("others", "vchans"),
     [
