@@ -34,7 +34,9 @@ def test_every_command_and_option_has_help(command: str) -> None:
 def test_every_benchmark_and_option_has_help() -> None:
     (top,) = (action for action in parser()._actions if isinstance(action, argparse._SubParsersAction))
     (kinds,) = (action for action in top.choices["bench"]._actions if isinstance(action, argparse._SubParsersAction))
-    assert set(kinds.choices) == {"throughput", "latency", "rates", "scale", "neighbour", "swap", "compare", "all"}
+    assert set(kinds.choices) == {
+        "throughput", "latency", "sources", "rates", "scale", "neighbour", "swap", "compare", "all"
+    }  # fmt: skip
     for name, found in kinds.choices.items():
         assert found.description, name
         options = {option for action in found._actions for option in action.option_strings}
