@@ -64,6 +64,13 @@ class MemorySharer(PageSharer):
     def close(self) -> None:
         self.region.close()
 
+    def forget(self) -> None:
+        """Let go of its descriptors, of which hundreds of tests in one process would have too many; tell nobody."""
+        self._memory = np.zeros(0, np.uint8)
+        if self.region.fd >= 0:
+            os.close(self.region.fd)
+            self.region.fd = -1
+
     def picture(self, refs: Refs, width: int, height: int) -> NDArray[np.uint32]:
         """What the pages contain now, as pixels: u32 [height, width], the unused byte cleared."""
         assert len(refs) == -(-width * height * 4 // PAGE_SIZE)

@@ -174,6 +174,8 @@ class Guest:
 
     def __exit__(self, *_: object) -> None:
         self.source.close()
+        for viewer in {self._first, *self._viewers}:
+            viewer.sharer.forget()
 
     def admit(self) -> Viewer:
         """Another daemon is told everything from now on."""
