@@ -43,6 +43,8 @@ class Memory:
     stride: int
     number: int
     """Later ones have larger numbers."""
+    surface: "Surface | None" = None
+    """Whose window is drawn there."""
 
 
 @dataclass(eq=False, slots=True)
@@ -50,10 +52,9 @@ class Surface:
     """A wl_surface: of a window that is mapped."""
 
     id: int
-    live: Memory | None
+    live: Memory | None = None
     attached: int = 0
     callbacks: list[int] = field(default_factory=list)
-    wanted: tuple[int, int] | None = None
 
 
 @dataclass(slots=True)
@@ -83,6 +84,8 @@ class Compositor:
         self._globals = {number: name for number, name in enumerate(_GLOBALS, 1) if name != "wl_output"}
         self._globals[self._output_name] = "wl_output"
         self._made = 0
+        self._wanting: dict[Surface, tuple[int, int]] = {}
+        """What `want` has told of surfaces whose memory is of another size."""
         self._recent: deque[Memory] = deque()
         self._fresh: Memory | None = None
         """The latest pixmap, as long as nothing was done since but to end others."""
@@ -125,7 +128,7 @@ class Compositor:
         """The window is known to have that size."""
         surface = self.surfaces.get(surface_id)
         if surface is not None:
-            surface.wanted = width, height
+            self._wanting[surface] = width, height
             self._reconsider(surface)
 
     def close(self) -> None:
@@ -232,9 +235,8 @@ class Compositor:
         self._fresh = memory
         if len(self._recent) > _RECENT:
             self._let_go(self._recent.popleft())
-        for surface in self.surfaces.values():
-            if surface.wanted is not None:
-                self._reconsider(surface)
+        for surface in list(self._wanting):
+            self._reconsider(surface)
 
     def _destroy_pool(self, request: Request) -> None:
         fd = self._objects[request.object].data
@@ -249,12 +251,11 @@ class Compositor:
             self._fresh = None
         if memory in self._recent:
             self._recent.remove(memory)
-        for surface in self.surfaces.values():
-            if surface.live is memory:
-                fresh, self._fresh = self._fresh, None
-                self._show(surface, fresh)
-                return
-        self._let_go(memory)
+        if memory.surface is None:
+            self._let_go(memory)
+        else:
+            fresh, self._fresh = self._fresh, None
+            self._show(memory.surface, fresh)
 
     def _let_go(self, memory: Memory) -> None:
         if memory.fd >= 0:
@@ -265,21 +266,24 @@ class Compositor:
         """That is where the window is drawn now."""
         if memory is not None:
             self._recent.remove(memory)
+            memory.surface = surface
         before, surface.live = surface.live, memory
         self.changed[surface.id] = None
         if before is not None:
+            before.surface = None
             self._let_go(before)
-        if surface.wanted is not None:
-            self._reconsider(surface)
+        self._reconsider(surface)
 
     def _reconsider(self, surface: Surface) -> None:
-        live, wanted = surface.live, surface.wanted
+        """Whether it is drawn into what it is known to be, and if not, into which else."""
+        live, wanted = surface.live, self._wanting.get(surface)
+        if wanted is None:
+            return
         if live is None or (live.width, live.height) == wanted:
-            surface.wanted = None
+            del self._wanting[surface]
             return
         for memory in self._recent:
-            if memory.number > live.number and (memory.width, memory.height) == wanted and memory.fd >= 0:
-                surface.wanted = None
+            if memory.number > live.number and (memory.width, memory.height) == wanted:
                 self._show(surface, memory)
                 return
 
@@ -287,18 +291,18 @@ class Compositor:
 
     def _create_surface(self, request: Request) -> None:
         (new,) = request.words(1)
-        surface = Surface(new, self._fresh)
-        if self._fresh is not None:
-            self._recent.remove(self._fresh)
+        surface = Surface(new)
         self._make(new, "wl_surface", surface)
         self.surfaces[new] = surface
-        self.changed[new] = None
+        self._show(surface, self._fresh)
 
     def _destroy_surface(self, request: Request) -> None:
         surface: Surface = self._data(request.object, "wl_surface")
         del self.surfaces[surface.id]
         self.changed[surface.id] = None
+        self._wanting.pop(surface, None)
         if surface.live is not None:
+            surface.live.surface = None
             self._let_go(surface.live)
         for callback in surface.callbacks:  # nobody waits for them any more, but their ids are in use until they come
             self.out += event(callback, 0, 0)

@@ -208,3 +208,16 @@ def test_told_to_end_it_ends_with_0() -> None:
 def test_nobody_there_is_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(MachineCannot, match="does not answer"):
         Keeper(tmp_path / "nobody")
+
+
+def test_a_program_may_move_the_pointer(server: XwaylandServer, program: Program) -> None:
+    """Xwayland tells its compositor's seat of that; without one it would end."""
+    with Guest("xwayland", server.display) as guest:
+        window = program.window(100, 100, 200, 200, background_pixel=1)
+        guest.show(program, window)
+        window.warp_pointer(30, 40)
+        program.sync()
+        where = program.root.query_pointer()
+        assert (where.root_x, where.root_y) == (130, 140)
+        program.fill(window, 0xABCDEF, 0, 0, 20, 20)
+        guest.wait_same(program, window)
