@@ -10,12 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from Xlib import X
-
 from backends.base import PageSharer, SharedPages
 from guiagent.core.source_events import FrameReady, Rect
 from guiagent.sources.x11 import requests
 from guiagent.sources.x11.following import Following, SharedBuffer, Surface
+from guiagent.sources.x11.gcs import Gcs
 from guiproto.errors import MachineCannot
 from guiproto.limits import BYTES_PER_PIXEL, MAX_WINDOW_HEIGHT, MAX_WINDOW_WIDTH, PAGE_SIZE
 from shm.fences import Fences
@@ -50,17 +49,14 @@ class Capture(Following[Surface]):
         self._fences = fences
         self._shm = ShmPath(connection, read_only=False)
         self._root: Any = connection.display.screen().root
-        self._gcs: dict[int, int] = {}
+        self._gcs = Gcs(connection)
         self._attached: set[Region] = set()
         self._busy = False
         self._check()
 
     def close(self) -> None:
         super().close()
-        for gc in self._gcs.values():
-            self._connection.send_raw(requests.free_gc(gc), 1)
-            self._connection.free_id(gc)
-        self._gcs.clear()
+        self._gcs.close()
 
     # --- pixels ---
 
@@ -78,7 +74,7 @@ class Capture(Following[Surface]):
             rects = self._take(surface)
             # Subtract first: what is drawn between the two requests is then copied and reported again, not missed.
             batch += surface.seen
-            gc = self._gc(surface.depth)
+            gc = self._gcs.of(surface.depth)
             if fresh:
                 # Copying leaves out what lies outside of the shape, and the memory may have been used before.
                 batch += requests.fill_rectangle(buffer.pixmap, gc, buffer.width, buffer.height)
@@ -143,14 +139,6 @@ class Capture(Following[Surface]):
     def _free_pixmap(self, pixmap: int) -> None:
         self._connection.send_raw(requests.free_pixmap(pixmap), 1)
         self._connection.free_id(pixmap)
-
-    def _gc(self, depth: int) -> int:
-        gc = self._gcs.get(depth)
-        if gc is None:
-            pixmap = self._root.create_pixmap(1, 1, depth)
-            gc = int(pixmap.create_gc(subwindow_mode=X.IncludeInferiors, graphics_exposures=False, foreground=0).id)
-            self._gcs[depth] = gc
-        return gc
 
     def _check(self) -> None:
         """Find out now, not at the first window, whether pixmaps can lie in shared memory."""

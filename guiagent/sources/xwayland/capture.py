@@ -17,7 +17,7 @@ import mmap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from struct import Struct
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from guiagent.core.source_events import FrameReady, Rect
 from guiagent.sources.x11 import requests
 from guiagent.sources.x11.extensions import Extensions
 from guiagent.sources.x11.following import Following, SharedBuffer, Surface
+from guiagent.sources.x11.gcs import Gcs
 from guiagent.sources.xwayland.memory import WindowMemory
 from guiproto.errors import MachineCannot
 from guiproto.limits import BYTES_PER_PIXEL, MAX_WINDOW_HEIGHT, MAX_WINDOW_WIDTH
@@ -264,14 +265,13 @@ class _Outside:
         self._connection = connection
         self._composite = found.composite.major
         self._xfixes = found.xfixes.major
-        self._root: Any = connection.display.screen().root
-        self._gcs: dict[int, int] = {}
+        self._gcs = Gcs(connection)
 
     def clear(self, surface: Surface, width: int, height: int) -> tuple[bytes, int]:
         """Requests that fill it with zeros, and how many these are."""
         connection, fixes = self._connection, self._xfixes
         pixmap, region, other = connection.new_id(), connection.new_id(), connection.new_id()
-        gc = self._gc(surface.depth)
+        gc = self._gcs.of(surface.depth)
         batch = (
             _REQUEST_TWO.pack(self._composite, 6, 3, surface.window, pixmap)  # NameWindowPixmap
             + self._from_window(region, surface.window, 0)
@@ -290,18 +290,9 @@ class _Outside:
         return batch, 11
 
     def close(self) -> None:
-        for gc in self._gcs.values():
-            self._connection.send_raw(requests.free_gc(gc), 1)
-            self._connection.free_id(gc)
-        self._gcs.clear()
+        """Free what it has at the server."""
+        self._gcs.close()
 
     def _from_window(self, region: int, window: int, kind: int) -> bytes:
         """CreateRegionFromWindow; `kind` as SHAPE has it."""
         return _REQUEST_THREE.pack(self._xfixes, 7, 4, region, window, kind)
-
-    def _gc(self, depth: int) -> int:
-        gc = self._gcs.get(depth)
-        if gc is None:
-            pixmap = self._root.create_pixmap(1, 1, depth)
-            gc = self._gcs[depth] = int(pixmap.create_gc(foreground=0, graphics_exposures=False).id)
-        return gc
